@@ -1,0 +1,54 @@
+"""The errors that Heartline raises on purpose, by whose fault they are.
+
+Rules: `LocalProtocolError` is a bug on this side; `RemoteProtocolError` is the peer's doing and ends
+the link, never the process. Errors of the operating system are translated where they arise. Every
+`UserError` is printed as one line, without a traceback, by the command line.
+"""
+
+from typing import Final
+
+
+class HeartlineError(Exception):
+    """The root of every error that Heartline raises on purpose."""
+
+
+class LocalProtocolError(HeartlineError):
+    """This side tried to send what the state of the connection does not allow: a bug."""
+
+
+class RemoteProtocolError(HeartlineError):
+    """The peer broke the protocol; `code` is what it is told in `Goodbye` or `Deny`."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code: Final = code
+        self.text: Final = text
+
+
+class LinkBrokenError(HeartlineError):
+    """The link ended without a goodbye: reset, timed out, or refused by the TLS layer."""
+
+
+class DeniedError(HeartlineError):
+    """The master refused this side, with a code from `shared.messages.Refusal`."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(f"{text} ({code})")
+        self.code: Final = code
+        self.text: Final = text
+
+
+class UserError(HeartlineError):
+    """Something a person can cause and mend; its text names what and where."""
+
+
+class ConfigError(UserError):
+    """A setting that cannot be used: names the source (file, variable, flag), the key, the expectation."""
+
+
+class TokenError(UserError):
+    """A join or viewer token that cannot be one: wrong prefix, damaged, truncated."""
+
+
+class IdentityError(UserError):
+    """A key, certificate or state folder that cannot be trusted or read."""

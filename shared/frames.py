@@ -1,0 +1,91 @@
+"""Frames: how messages are cut out of a byte stream.
+
+    +----------------+--------+----------------------+
+    | length (4 B)   | kind   | body (MessagePack)   |
+    | big-endian     | (1 B)  | length - 1 bytes     |
+    +----------------+--------+----------------------+
+
+`length` counts what follows it: the kind and the body. The decoder is incremental and right for half
+and glued frames at every byte boundary. A length beyond the limit is refused as soon as its four bytes
+are there, so that no peer can make this side buffer more than one frame of the allowed size.
+"""
+
+import struct
+from typing import Final, NamedTuple
+
+from shared.errors import RemoteProtocolError
+
+LENGTH_BYTES: Final = 4
+HEADER_BYTES: Final = LENGTH_BYTES + 1
+
+ENTRY_FRAME_LIMIT_BYTES: Final = 4 * 1024
+"""Longest frame before the peer is authenticated: a certificate request or a certificate fits twice."""
+
+LINK_FRAME_LIMIT_BYTES: Final = 256 * 1024
+"""Longest frame on an authenticated link, and so the most that a hostile agent can make the master hold."""
+
+_HEADER: Final = struct.Struct(">IB")
+_LENGTH: Final = struct.Struct(">I")
+
+
+class Frame(NamedTuple):
+    """One frame as it was cut from the stream; the body is not decoded."""
+
+    kind: int
+    body: bytes
+
+
+def encode_frame(kind: int, body: bytes) -> bytes:
+    """The bytes of one frame. `kind` is 0–255; the sender keeps within the peer's limit."""
+    return _HEADER.pack(1 + len(body), kind) + body
+
+
+class FrameDecoder:
+    """Cuts frames out of bytes as they arrive, never holding more than one frame of `limit_bytes`.
+
+    Feed with `receive_data`, then call `next_frame` until it returns None: what is then still buffered
+    is the beginning of one frame. `limit_bytes` may be raised between two frames, when the link's phase
+    changes.
+    """
+
+    __slots__ = ("_buffer", "limit_bytes")
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._buffer = bytearray()
+        self.limit_bytes = limit_bytes
+
+    def __repr__(self) -> str:
+        return f"<FrameDecoder {len(self._buffer)} B buffered, limit {self.limit_bytes} B>"
+
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes received that no returned frame has consumed."""
+        return len(self._buffer)
+
+    def receive_data(self, data: bytes) -> None:
+        """Takes bytes off the stream, in any portions."""
+        self._buffer += data
+
+    def next_frame(self) -> Frame | None:
+        """The next complete frame, or None while it is not all there.
+
+        Raises:
+            RemoteProtocolError: the length is zero (`bad-frame`) or over the limit (`frame-too-long`).
+                The stream cannot be resynchronised after this.
+        """
+        buffer = self._buffer
+        if len(buffer) < LENGTH_BYTES:
+            return None
+        (length,) = _LENGTH.unpack_from(buffer)
+        if length > self.limit_bytes:
+            raise RemoteProtocolError(
+                "frame-too-long", f"a frame of {length} bytes; the limit is {self.limit_bytes}"
+            )
+        if length == 0:
+            raise RemoteProtocolError("bad-frame", "a frame of length 0 has no kind")
+        end = LENGTH_BYTES + length
+        if len(buffer) < end:
+            return None
+        frame = Frame(buffer[LENGTH_BYTES], bytes(memoryview(buffer)[HEADER_BYTES:end]))
+        del buffer[:end]
+        return frame

@@ -1,0 +1,549 @@
+"""Every message on the wire, and who may send it.
+
+A message is a frame (`shared.frames`): its kind byte is the tag, its body the Struct's fields as a
+MessagePack array in the order written here.
+
+Evolution, so that any two versions can talk:
+- a field is only ever added, at the end, with a default; readers ignore elements they do not know and
+  fill in those that are missing;
+- a kind's number is never reused, and a message of unknown kind is skipped;
+- codes (`Refusal`, `Parting`, …) are plain strings on the wire: an unknown one is shown, not an error;
+- what cannot be done so needs a new protocol version. The first message of every link carries the range
+  of versions its sender speaks; the master answers with the highest both do, or refuses (`version`).
+
+Times are integers. `_ms` and `_s` are milliseconds and seconds; `mono` is the sender's monotonic clock,
+whose zero means nothing to anybody else; `wall` is the Unix time by the sender's own clock, a record
+for people that no decision may rest on.
+"""
+
+from typing import Annotated, ClassVar, Final, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from shared.frames import encode_frame
+from shared.metrics import LARGEST
+
+PROTOCOL_MIN: Final = 1
+PROTOCOL_MAX: Final = 1
+
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=LARGEST)]
+Wall: TypeAlias = Annotated[int, Meta(ge=-LARGEST, le=LARGEST)]
+Name: TypeAlias = Annotated[str, Meta(max_length=256)]
+Text: TypeAlias = Annotated[str, Meta(max_length=2048)]
+Labels: TypeAlias = Annotated[dict[Name, Name], Meta(max_length=64)]
+
+
+class Refusal:
+    """Why a master refuses, in `Deny.code`; the first three end an agent for good."""
+
+    REVOKED: Final = "revoked"
+    SUPERSEDED: Final = "superseded"
+    UNKNOWN: Final = "unknown"
+    UNAUTHENTICATED: Final = "unauthenticated"
+    BAD_TOKEN: Final = "bad-token"
+    TOKEN_EXPIRED: Final = "token-expired"
+    TOKEN_USED: Final = "token-used"
+    BAD_REQUEST: Final = "bad-request"
+    EXPIRED: Final = "expired"
+    VERSION: Final = "version"
+    BUSY: Final = "busy"
+
+    FINAL: Final = frozenset({REVOKED, SUPERSEDED, UNKNOWN, EXPIRED, UNAUTHENTICATED})
+    """An agent refused with one of these stops and says so: dialling again cannot help."""
+
+
+class Parting:
+    """Why an established link ends, in `Goodbye.code`."""
+
+    STOPPED: Final = "stopped"
+    """The service is being stopped by its operator or service manager."""
+    RESTARTING: Final = "restarting"
+    REVOKED: Final = Refusal.REVOKED
+    REPLACED: Final = "replaced"
+    """Another link with the same identity took this one's place."""
+    RENEWED: Final = "renewed"
+    """Dial again with the new certificate."""
+    SILENT: Final = "silent"
+    SLOW: Final = "slow"
+    """This side could not be written to for longer than the write timeout."""
+
+
+class Message(Struct, frozen=True, array_like=True, gc=False):
+    """The base of every message. `kind` is the frame's kind byte."""
+
+    kind: ClassVar[int]
+
+
+# --- opening: before the peer is authenticated ---------------------------------------------------
+
+
+class CaRequest(Message, frozen=True, array_like=True, gc=False):
+    """Client → master, on an unverified link: asks for the CA certificate, and sends nothing secret."""
+
+    kind: ClassVar[int] = 1
+    protocol_min: Count
+    protocol_max: Count
+
+
+class Ca(Message, frozen=True, array_like=True, gc=False):
+    """Master → client: the CA's certificate, whose key must match the pin in the client's token."""
+
+    kind: ClassVar[int] = 2
+    protocol: Count
+    certificate_der: bytes
+
+
+class Enrol(Message, frozen=True, array_like=True, gc=False):
+    """Client → master, on a verified link: a token and a public key, for an identity."""
+
+    kind: ClassVar[int] = 3
+    protocol_min: Count
+    protocol_max: Count
+    token_id: bytes
+    token_secret: bytes
+    csr_der: bytes
+    """PKCS#10; the master trusts its public key and its proof of possession, nothing else in it."""
+    name: Name
+    software: Name
+
+
+class Enrolled(Message, frozen=True, array_like=True, gc=False):
+    """Master → client: who it is from now on. The link ends here; the next one uses the certificate."""
+
+    kind: ClassVar[int] = 4
+    protocol: Count
+    identity: Name
+    """The node's or viewer's id: 16 hexadecimal digits."""
+    name: Name
+    role: Name
+    certificate_der: bytes
+
+
+class Deny(Message, frozen=True, array_like=True, gc=False):
+    """Master → client: no, and why (`Refusal`). The link ends here."""
+
+    kind: ClassVar[int] = 5
+    code: Name
+    text: Text
+
+
+class AgentHello(Message, frozen=True, array_like=True, gc=False):
+    """Agent → master, first message on a link with a certificate."""
+
+    kind: ClassVar[int] = 6
+    protocol_min: Count
+    protocol_max: Count
+    software: Name
+    boot_id: Name
+    """Changes with every boot of the host; sequence numbers start anew with the agent's `started`."""
+    started_mono_ms: Count
+
+
+class Welcome(Message, frozen=True, array_like=True, gc=False):
+    """Master → agent: the link is established; beat every `period_ms`."""
+
+    kind: ClassVar[int] = 7
+    protocol: Count
+    node_id: Name
+    name: Name
+    period_ms: Count
+    certificate_life_s: Count
+    certificate_remaining_s: Count
+    """On the master's clock, the only one that decides; the agent renews at 50–80 % of the life."""
+    software: Name
+
+
+class RenewFirst(Message, frozen=True, array_like=True, gc=False):
+    """Master → agent: the certificate has expired, lately enough that it may be renewed and nothing else."""
+
+    kind: ClassVar[int] = 8
+    protocol: Count
+    expired_s: Count
+
+
+class ViewerHello(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master, first message, with a viewer's certificate or over the unix socket."""
+
+    kind: ClassVar[int] = 9
+    protocol_min: Count
+    protocol_max: Count
+    software: Name
+
+
+class ViewerWelcome(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: what this viewer may do and whom it talks to."""
+
+    kind: ClassVar[int] = 10
+    protocol: Count
+    software: Name
+    cluster: Name
+    may_operate: bool
+    """True for the operator on the master's own host; a remote viewer only reads."""
+
+
+# --- an agent's link -----------------------------------------------------------------------------
+
+
+class Trouble(Struct, frozen=True, array_like=True, gc=False):
+    """A family that is not being measured as it should: `state` is `failed` or `stuck`."""
+
+    family: Name
+    state: Name
+    age_s: Count
+    """Since the family was last measured."""
+    text: Text
+
+
+class Beat(Message, frozen=True, array_like=True, gc=False):
+    """Agent → master: alive, at `mono_ms`, and the next beat is due in `next_in_ms`."""
+
+    kind: ClassVar[int] = 16
+    sequence: Count
+    mono_ms: Count
+    wall_ms: Wall
+    next_in_ms: Annotated[int, Meta(ge=100, le=600_000)]
+    core: msgspec.Raw
+    """A `shared.metrics.Core`, decoded only where somebody looks."""
+    troubles: Annotated[tuple[Trouble, ...], Meta(max_length=32)] = ()
+
+
+class Ack(Message, frozen=True, array_like=True, gc=False):
+    """Master → agent: the beat with this sequence number has arrived."""
+
+    kind: ClassVar[int] = 17
+    sequence: Count
+
+
+class Ping(Message, frozen=True, array_like=True, gc=False):
+    """Either way, to a silent peer: answer with `Pong` and the same token."""
+
+    kind: ClassVar[int] = 18
+    token: Count
+
+
+class Pong(Message, frozen=True, array_like=True, gc=False):
+    """The answer to `Ping`."""
+
+    kind: ClassVar[int] = 19
+    token: Count
+
+
+class InventoryReport(Message, frozen=True, array_like=True, gc=False):
+    """Agent → master, on joining and whenever it changed: a `shared.inventory.Inventory`."""
+
+    kind: ClassVar[int] = 20
+    inventory: msgspec.Raw
+
+
+class FamilySample(Message, frozen=True, array_like=True, gc=False):
+    """Agent → master: one family in detail, on its own period."""
+
+    kind: ClassVar[int] = 21
+    family: Name
+    mono_ms: Count
+    wall_ms: Wall
+    period_ms: Count
+    data: msgspec.Raw
+    """The family's Struct in `shared.families`, decoded only where somebody looks."""
+
+
+class Part(Message, frozen=True, array_like=True, gc=False):
+    """Either way: a piece of a long message, so that a beat never waits behind one.
+
+    The pieces of one message follow each other in order; other messages may come between them.
+    Together they are the body of a message of `whole_kind`.
+    """
+
+    kind: ClassVar[int] = 22
+    whole_kind: Annotated[int, Meta(ge=0, le=255)]
+    last: bool
+    data: bytes
+
+
+class Goodbye(Message, frozen=True, array_like=True, gc=False):
+    """Either way: this side ends the link on purpose, for a reason (`Parting`)."""
+
+    kind: ClassVar[int] = 23
+    code: Name
+    text: Text = ""
+
+
+class Cadence(Message, frozen=True, array_like=True, gc=False):
+    """Master → agent: beat every `period_ms` from now on."""
+
+    kind: ClassVar[int] = 24
+    period_ms: Annotated[int, Meta(ge=1_000, le=60_000)]
+
+
+class Renew(Message, frozen=True, array_like=True, gc=False):
+    """Agent → master: a certificate for a new key, please."""
+
+    kind: ClassVar[int] = 25
+    csr_der: bytes
+
+
+class Renewed(Message, frozen=True, array_like=True, gc=False):
+    """Master → agent: the certificate; its first use retires the key before it."""
+
+    kind: ClassVar[int] = 26
+    certificate_der: bytes
+
+
+# --- a viewer's link -----------------------------------------------------------------------------
+
+
+class NodeInfo(Struct, frozen=True, array_like=True, gc=False):
+    """What changes rarely about a node."""
+
+    node_id: Name
+    name: Name
+    labels: Labels
+    note: Text
+    address: Name
+    """Where its last link came from, `host:port`; empty while it has never linked."""
+    agent_version: Name
+    first_seen_wall_ms: Wall
+    os: Name = ""
+    filesystems: tuple[Name, ...] = ()
+    """Mount points; `Core.filesystem_fullest` is an index into them."""
+    certificate_expires_wall_ms: Wall = 0
+
+
+class NodeVitals(Struct, frozen=True, array_like=True, gc=False):
+    """What changes with every beat. `_mono_ms` are on the master's clock, as `Delta.now_mono_ms` is."""
+
+    node_id: Name
+    state: Name
+    """A `shared.liveness.State`."""
+    reason: Text
+    since_wall_ms: Wall
+    seen_mono_ms: int | None
+    """When the last sign of life arrived, or None: not since this master started."""
+    seen_wall_ms: Wall | None
+    """The same as a record; None: never."""
+    period_ms: Count
+    core: msgspec.Raw
+    """A `shared.metrics.Core`, or nil before the first beat."""
+    troubles: tuple[Trouble, ...] = ()
+    conflict: bool = False
+
+
+class Watch(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: send the fleet, and every change from now on."""
+
+    kind: ClassVar[int] = 32
+
+
+class Snapshot(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the whole fleet, in as many of these as it takes; `last` ends it."""
+
+    kind: ClassVar[int] = 33
+    now_mono_ms: int
+    infos: tuple[NodeInfo, ...]
+    vitals: tuple[NodeVitals, ...]
+    last: bool
+
+
+class Delta(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer, at most four times a second: what changed, the latest value of each only."""
+
+    kind: ClassVar[int] = 34
+    now_mono_ms: int
+    infos: tuple[NodeInfo, ...] = ()
+    vitals: tuple[NodeVitals, ...] = ()
+    gone: tuple[Name, ...] = ()
+    """Ids of nodes forgotten."""
+    behind_ms: Count = 0
+    """How long this viewer was not sent to, because it had not read what was sent before."""
+
+
+class GetNode(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: everything about one node, by name, id, or the unambiguous beginning of one."""
+
+    kind: ClassVar[int] = 40
+    request: Count
+    node: Name
+
+
+class NodeDetail(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the answer to `GetNode`."""
+
+    kind: ClassVar[int] = 41
+    request: Count
+    now_mono_ms: int
+    info: NodeInfo
+    vitals: NodeVitals
+    inventory: msgspec.Raw
+    """A `shared.inventory.Inventory`, or nil."""
+    families: tuple[FamilySample, ...]
+
+
+class SetLabels(Message, frozen=True, array_like=True, gc=False):
+    """Operator → master: label or unlabel a node, and its note when not None."""
+
+    kind: ClassVar[int] = 42
+    request: Count
+    node: Name
+    put: Labels
+    remove: tuple[Name, ...] = ()
+    note: Text | None = None
+
+
+class RevokeNode(Message, frozen=True, array_like=True, gc=False):
+    """Operator → master: this node's identity is no longer good; cut its link."""
+
+    kind: ClassVar[int] = 43
+    request: Count
+    node: Name
+
+
+class ForgetNode(Message, frozen=True, array_like=True, gc=False):
+    """Operator → master: drop a node and its identity from the registry."""
+
+    kind: ClassVar[int] = 44
+    request: Count
+    node: Name
+
+
+class Event(Struct, frozen=True, array_like=True, gc=False):
+    """One thing that happened, as stored."""
+
+    number: Count
+    wall_ms: Wall
+    event: Name
+    """`state`, `enrolled`, `revoked`, `forgotten`, `conflict`, `token-created`, `master-started`, …"""
+    node_id: Name = ""
+    name: Name = ""
+    before: Name = ""
+    after: Name = ""
+    text: Text = ""
+
+
+class ListEvents(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: stored events, oldest first; with `follow`, the new ones as they happen too."""
+
+    kind: ClassVar[int] = 45
+    request: Count
+    limit: Count = 100
+    """The newest so many."""
+    node: Name = ""
+    follow: bool = False
+
+
+class Events(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: events; the first answer to `ListEvents`, and more while it follows."""
+
+    kind: ClassVar[int] = 46
+    request: Count
+    events: tuple[Event, ...]
+
+
+class CreateToken(Message, frozen=True, array_like=True, gc=False):
+    """Operator → master: a new join token (`role` is `agent` or `viewer`)."""
+
+    kind: ClassVar[int] = 47
+    request: Count
+    role: Name
+    life_s: Count
+    uses: Count
+
+
+class TokenCreated(Message, frozen=True, array_like=True, gc=False):
+    """Master → operator: the only time the token is shown."""
+
+    kind: ClassVar[int] = 48
+    request: Count
+    token: Name
+    token_id: Name
+    expires_wall_ms: Wall
+
+
+class TokenInfo(Struct, frozen=True, array_like=True, gc=False):
+    """A token without its secret, which the master does not have."""
+
+    token_id: Name
+    role: Name
+    created_wall_ms: Wall
+    expires_wall_ms: Wall
+    uses_left: Count
+    state: Name
+    """`valid`, `expired`, `used` or `revoked`."""
+
+
+class ListTokens(Message, frozen=True, array_like=True, gc=False):
+    """Operator → master: the tokens."""
+
+    kind: ClassVar[int] = 49
+    request: Count
+
+
+class Tokens(Message, frozen=True, array_like=True, gc=False):
+    """Master → operator: the answer to `ListTokens`."""
+
+    kind: ClassVar[int] = 50
+    request: Count
+    tokens: tuple[TokenInfo, ...]
+
+
+class RevokeToken(Message, frozen=True, array_like=True, gc=False):
+    """Operator → master: this token admits nobody any more."""
+
+    kind: ClassVar[int] = 51
+    request: Count
+    token_id: Name
+
+
+class Done(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the request was carried out and is durable."""
+
+    kind: ClassVar[int] = 52
+    request: Count
+    text: Text = ""
+
+
+class Failed(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the request was not carried out, and why (`not-found`, `ambiguous`, `not-allowed`, …)."""
+
+    kind: ClassVar[int] = 53
+    request: Count
+    code: Name
+    text: Text
+
+
+FromOpeningClient: TypeAlias = CaRequest | Enrol | AgentHello | ViewerHello
+FromAgent: TypeAlias = (
+    Beat | Ping | Pong | InventoryReport | FamilySample | Part | Goodbye | Renew
+)
+FromViewer: TypeAlias = (
+    Watch | Ping | Pong | Goodbye | GetNode | SetLabels | RevokeNode | ForgetNode | ListEvents
+    | CreateToken | ListTokens | RevokeToken
+)
+FromClient: TypeAlias = FromOpeningClient | FromAgent | FromViewer
+"""Everything a client (agent or viewer) may send to a master."""
+
+ToOpeningClient: TypeAlias = Ca | Enrolled | Deny | Welcome | RenewFirst | ViewerWelcome
+ToAgent: TypeAlias = Ack | Ping | Pong | Cadence | Renewed | Goodbye | Part
+ToViewer: TypeAlias = (
+    Snapshot | Delta | Ping | Pong | Goodbye | Part | NodeDetail | Events | TokenCreated | Tokens
+    | Done | Failed
+)
+FromMaster: TypeAlias = ToOpeningClient | ToAgent | ToViewer
+"""Everything a master may send."""
+
+_ENCODER: Final = msgspec.msgpack.Encoder()
+
+
+def encode_body(value: object) -> bytes:
+    """MessagePack of a Struct or plain value: the body of a message, or the content of a Raw field."""
+    return _ENCODER.encode(value)
+
+
+def encode(message: Message) -> bytes:
+    """The frame of one message, ready for the stream."""
+    return encode_frame(message.kind, _ENCODER.encode(message))
+
+
+def raw(value: object) -> msgspec.Raw:
+    """`value` as the content of a Raw field (`Beat.core`, `InventoryReport.inventory`, …)."""
+    return msgspec.Raw(_ENCODER.encode(value))
