@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 FIRST_RETRY_JITTER_S: Final = 0.5
-"""The first retry is immediate, spread over this: a restarted master sees its agents within a second,
-and a killed agent is back inside the grace of *lost*."""
+"""The first retry is immediate, spread over this: a restarted master sees its agents within a
+second, and a killed agent is back inside the grace of *lost*."""
 
 BACKOFF_FLOOR_S: Final = 0.5
 BACKOFF_CAP_S: Final = 30.0

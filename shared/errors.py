@@ -1,8 +1,8 @@
 """The errors that Heartline raises on purpose, by whose fault they are.
 
-Rules: `LocalProtocolError` is a bug on this side; `RemoteProtocolError` is the peer's doing and ends
-the link, never the process. Errors of the operating system are translated where they arise. Every
-`UserError` is printed as one line, without a traceback, by the command line.
+Rules: `LocalProtocolError` is a bug on this side; `RemoteProtocolError` is the peer's doing and
+ends the link, never the process. Errors of the operating system are translated where they arise.
+Every `UserError` is printed as one line, without a traceback, by the command line.
 """
 
 from typing import Final
@@ -14,6 +14,18 @@ class HeartlineError(Exception):
 
 class LocalProtocolError(HeartlineError):
     """This side tried to send what the state of the connection does not allow: a bug."""
+
+
+class Violation:
+    """How a peer broke the protocol: `RemoteProtocolError.code`, and what the peer is told."""
+
+    BAD_FRAME: Final = "bad-frame"
+    """A frame without a kind, or a body that is not what its kind says."""
+    FRAME_TOO_LONG: Final = "frame-too-long"
+    BAD_MESSAGE: Final = "bad-message"
+    """A message that its sender may not send in this phase."""
+    FLOOD: Final = "flood"
+    """Too much sent before being authenticated."""
 
 
 class RemoteProtocolError(HeartlineError):
@@ -43,7 +55,7 @@ class UserError(HeartlineError):
 
 
 class ConfigError(UserError):
-    """A setting that cannot be used: names the source (file, variable, flag), the key, the expectation."""
+    """A setting that cannot be used: names the source (file, variable, flag), key, expectation."""
 
 
 class TokenError(UserError):

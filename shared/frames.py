@@ -5,24 +5,25 @@
     | big-endian     | (1 B)  | length - 1 bytes     |
     +----------------+--------+----------------------+
 
-`length` counts what follows it: the kind and the body. The decoder is incremental and right for half
-and glued frames at every byte boundary. A length beyond the limit is refused as soon as its four bytes
-are there, so that no peer can make this side buffer more than one frame of the allowed size.
+`length` counts what follows it: the kind and the body. The decoder is incremental and right for
+half and glued frames at every byte boundary. A length beyond the limit is refused as soon as its
+four bytes are there, so that no peer can make this side buffer more than one frame of the allowed
+size.
 """
 
 import struct
 from typing import Final, NamedTuple
 
-from shared.errors import RemoteProtocolError
+from shared.errors import RemoteProtocolError, Violation
 
 LENGTH_BYTES: Final = 4
 HEADER_BYTES: Final = LENGTH_BYTES + 1
 
 ENTRY_FRAME_LIMIT_BYTES: Final = 4 * 1024
-"""Longest frame before the peer is authenticated: a certificate request or a certificate fits twice."""
+"""Largest `length` before authentication: a certificate, or a request for one, fits twice."""
 
 LINK_FRAME_LIMIT_BYTES: Final = 256 * 1024
-"""Longest frame on an authenticated link, and so the most that a hostile agent can make the master hold."""
+"""Largest `length` on an established link: the most that a hostile agent can make a master hold."""
 
 _HEADER: Final = struct.Struct(">IB")
 _LENGTH: Final = struct.Struct(">I")
@@ -41,11 +42,11 @@ def encode_frame(kind: int, body: bytes) -> bytes:
 
 
 class FrameDecoder:
-    """Cuts frames out of bytes as they arrive, never holding more than one frame of `limit_bytes`.
+    """Cuts frames out of bytes as they arrive.
 
-    Feed with `receive_data`, then call `next_frame` until it returns None: what is then still buffered
-    is the beginning of one frame. `limit_bytes` may be raised between two frames, when the link's phase
-    changes.
+    Feed with `receive_data`, then call `next_frame` until it returns None: what is then still
+    buffered is the beginning of one frame, of `limit_bytes` at most. The limit may be changed
+    between two frames, as the link's phase changes.
     """
 
     __slots__ = ("_buffer", "limit_bytes")
@@ -70,8 +71,8 @@ class FrameDecoder:
         """The next complete frame, or None while it is not all there.
 
         Raises:
-            RemoteProtocolError: the length is zero (`bad-frame`) or over the limit (`frame-too-long`).
-                The stream cannot be resynchronised after this.
+            RemoteProtocolError: the length is zero (`bad-frame`) or over the limit
+                (`frame-too-long`). The stream cannot be resynchronised after this.
         """
         buffer = self._buffer
         if len(buffer) < LENGTH_BYTES:
@@ -79,10 +80,11 @@ class FrameDecoder:
         (length,) = _LENGTH.unpack_from(buffer)
         if length > self.limit_bytes:
             raise RemoteProtocolError(
-                "frame-too-long", f"a frame of {length} bytes; the limit is {self.limit_bytes}"
+                Violation.FRAME_TOO_LONG,
+                f"a frame of {length} bytes; the limit is {self.limit_bytes}",
             )
         if length == 0:
-            raise RemoteProtocolError("bad-frame", "a frame of length 0 has no kind")
+            raise RemoteProtocolError(Violation.BAD_FRAME, "a frame of length 0 has no kind")
         end = LENGTH_BYTES + length
         if len(buffer) < end:
             return None
