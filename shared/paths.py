@@ -105,8 +105,8 @@ class StateFolder(Struct, frozen=True):
             return None  # rights are not expressed in modes on this platform
         if status.st_uid != os.geteuid():
             return (
-                f"the state folder {self.root} belongs to user {status.st_uid}, not to the one running "
-                f"this ({os.geteuid()}); run as its owner, or: chown -R {os.geteuid()} {self.root}"
+                f"the state folder {self.root} belongs to user {status.st_uid} and this is user "
+                f"{os.geteuid()}; run as its owner, or: chown -R {os.geteuid()} {self.root}"
             )
         if status.st_mode & _WRITABLE_BY_OTHERS:
             return (
