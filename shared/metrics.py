@@ -38,6 +38,8 @@ Family = Literal[
 ]
 """The families an agent of this version can measure, each with its own period and switch."""
 
+FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
+
 
 class Core(Struct, frozen=True, array_like=True, gc=False):
     """One host's vital signs at one instant. Sixty-four values, None where not known."""
