@@ -1,7 +1,7 @@
 """What an agent measures, how often, and how much of it leaves the host.
 
 One Struct per family, so that a configuration that names only `period_s` keeps the family's other
-defaults. `period_s` is how often the family is read; its numbers in the core sample are then as old as
+defaults. `period_s` is how often the family is read; its numbers in the core sample are as old as
 that at most. `detail_s` is how often the family is also sent in full, which costs the link and the
 master more than the reading costs the host. What may hold secrets (`command_line`, `environment`,
 `open_file_names`) is off unless it is switched on here: a master cannot widen it.
@@ -66,7 +66,7 @@ class ProcessSettings(FamilySettings, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ConnectionsSettings(FamilySettings, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The kernel walks its whole connection table for each reading: milliseconds on a large host."""
+    """The kernel walks its whole connection table for each reading, which takes milliseconds."""
 
     period_s: _Period = 60.0
     deadline_s: _Deadline = 5.0

@@ -11,7 +11,7 @@ reused.
 """
 
 from functools import cache
-from typing import Annotated, Any, Final, Literal, cast
+from typing import Annotated, Any, Final, Literal, cast, get_args
 
 import msgspec.inspect
 from msgspec import Meta, Struct
