@@ -1,12 +1,15 @@
 """The protocol of one link, without I/O: bytes in, messages out, bytes to send.
 
 Everything that decides what may be said when is the table `TRANSITIONS`: per phase and speaker, the
-messages allowed and the phase each leads to. Both ends run the same table; whatever drives it (trio in
-agent and master, asyncio in the dashboard) only moves bytes and keeps time.
+messages allowed and the phase each leads to. Both ends run the same table; whatever drives it (trio
+in agent and master, asyncio in the dashboard) only moves bytes and keeps time.
 
     connection = MasterConnection()
-    for message in connection.receive(data): ...      # raises RemoteProtocolError
-    stream.send(connection.send(Welcome(...)))        # raises LocalProtocolError
+    try:
+        for message in connection.receive(data):
+            stream.send(connection.send(Welcome(...)))        # LocalProtocolError: a bug here
+    except RemoteProtocolError as error:
+        stream.send(connection.farewell(error.code, error.text))
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,15 +20,23 @@ from typing import Final, Generic, TypeVar, cast, get_args
 import msgspec
 
 from shared import messages as m
-from shared.errors import LocalProtocolError, RemoteProtocolError
-from shared.frames import ENTRY_FRAME_LIMIT_BYTES, LINK_FRAME_LIMIT_BYTES, FrameDecoder, encode_frame
+from shared.errors import LocalProtocolError, RemoteProtocolError, Violation
+from shared.frames import (
+    ENTRY_FRAME_LIMIT_BYTES,
+    HEADER_BYTES,
+    LENGTH_BYTES,
+    LINK_FRAME_LIMIT_BYTES,
+    FrameDecoder,
+    encode_frame,
+)
+from shared.text import clean
 
 ENTRY_BYTES_LIMIT: Final = 32 * 1024
-"""What a peer may send in all before it is authenticated: five times an enrolment."""
+"""What a peer may send in all before it is authenticated: many times an enrolment."""
 
 PIECE_BYTES: Final = 4 * 1024
-"""A longer body is sent in `Part`s of this size. It keeps OpenSSL's buffers small (54 KiB a link rather
-than 192) and bounds what a beat may have to wait for on a slow line."""
+"""A longer body is sent in `Part`s of this size. It keeps OpenSSL's buffers small (54 KiB a link
+rather than 192) and bounds what a beat may have to wait for on a slow line."""
 
 TRANSFER_LIMIT_BYTES: Final = LINK_FRAME_LIMIT_BYTES
 """Longest message that `Part`s may add up to."""
@@ -57,7 +68,7 @@ class Phase(Enum):
 
 
 def _table() -> dict[tuple[Phase, Side], dict[type[m.Message], Phase]]:
-    opening: dict[tuple[Phase, Side], dict[type[m.Message], Phase]] = {
+    table: dict[tuple[Phase, Side], dict[type[m.Message], Phase]] = {
         (Phase.OPENING, Side.CLIENT): {
             m.CaRequest: Phase.CA_ASKED,
             m.Enrol: Phase.ENROLLING,
@@ -86,10 +97,10 @@ def _table() -> dict[tuple[Phase, Side], dict[type[m.Message], Phase]]:
         (Phase.VIEWING, Side.MASTER): m.ToViewer,
     }
     for (phase, side), union in established.items():
-        opening[phase, side] = {
+        table[phase, side] = {
             message: Phase.CLOSED if message is m.Goodbye else phase for message in _members(union)
         }
-    return opening
+    return table
 
 
 def _members(union: UnionType) -> tuple[type[m.Message], ...]:
@@ -97,7 +108,7 @@ def _members(union: UnionType) -> tuple[type[m.Message], ...]:
 
 
 TRANSITIONS: Final[Mapping[tuple[Phase, Side], Mapping[type[m.Message], Phase]]] = _table()
-"""What each side may say in each phase, and the phase that follows. A pair that is absent: nothing."""
+"""What each side may say in each phase, and the phase that follows; of a pair not here, nothing."""
 
 ESTABLISHED: Final = frozenset({Phase.LINKED, Phase.VIEWING})
 """Phases whose peer is authenticated and welcomed, with the larger limits."""
@@ -124,14 +135,22 @@ Received = TypeVar("Received", bound=m.Message)
 class Connection(Generic[Sent, Received]):
     """One end of a link. Use `ClientConnection` or `MasterConnection`.
 
-    A `RemoteProtocolError` is final: the stream cannot be understood any further, `phase` is CLOSED,
-    and all that is left is to say goodbye and close.
+    A `RemoteProtocolError` is final: the stream cannot be understood any further, `phase` is
+    CLOSED, and all that is left is to say so (`farewell`) and close.
     """
 
     side: Side
     peer: Side
 
-    __slots__ = ("_assembly", "_assembly_kind", "_entry_bytes", "_frames", "phase", "skipped")
+    __slots__ = (
+        "_assembly",
+        "_assembly_kind",
+        "_entry_bytes",
+        "_failed_in",
+        "_frames",
+        "phase",
+        "skipped",
+    )
 
     def __init__(self) -> None:
         self.phase = Phase.OPENING
@@ -139,6 +158,7 @@ class Connection(Generic[Sent, Received]):
         """Frames of unknown kind passed over: a peer that is newer than this side."""
         self._frames = FrameDecoder(ENTRY_FRAME_LIMIT_BYTES)
         self._entry_bytes = 0
+        self._failed_in: Phase | None = None
         self._assembly: bytearray | None = None
         self._assembly_kind = 0
 
@@ -148,42 +168,34 @@ class Connection(Generic[Sent, Received]):
     def receive(self, data: bytes) -> Iterator[Received]:
         """The messages that `data` completes, one by one, as far as the phase allows.
 
-        Answer each before asking for the next one: an answer may change the phase. `Part`s are joined
-        here and never seen.
+        Answer each before asking for the next one: an answer may change the phase. What is not
+        asked for stays for the next call. `Part`s are joined here and never seen. After the link
+        has ended, nothing is taken and nothing comes.
 
         Raises:
-            RemoteProtocolError: a bad or overlong frame, a message that is not allowed now, or too
-                much sent before the peer was authenticated.
+            RemoteProtocolError: while iterating, on a bad or overlong frame, a message that is not
+                allowed now, or too much sent before the peer was authenticated.
         """
-        if self.phase not in ESTABLISHED:
-            self._entry_bytes += len(data)
-            if self._entry_bytes > ENTRY_BYTES_LIMIT:
-                self.phase = Phase.CLOSED
-                raise RemoteProtocolError(
-                    "flood", f"over {ENTRY_BYTES_LIMIT} bytes before the link was established"
-                )
-        self._frames.receive_data(data)
-        try:
-            while self.phase is not Phase.CLOSED and (frame := self._frames.next_frame()):
-                message = self._accept(frame.kind, frame.body)
-                if message is not None:
-                    yield message
-        except RemoteProtocolError:
-            self.phase = Phase.CLOSED
-            raise
+        if self.phase is not Phase.CLOSED:
+            self._frames.receive_data(data)
+        return self._messages()
 
     def send(self, message: Sent) -> bytes:
         """The frame of `message`, moving this side's phase on.
 
         Raises:
-            LocalProtocolError: the phase does not allow it.
+            LocalProtocolError: the phase does not allow it, or it is over the phase's frame limit.
         """
-        allowed = TRANSITIONS.get((self.phase, self.side), {})
-        following = allowed.get(type(message))
-        if following is None:
-            raise LocalProtocolError(f"{type(message).__name__} may not be sent while {self.phase.value}")
+        following = self._following(message)
+        frame = m.encode(message)
+        length = len(frame) - LENGTH_BYTES
+        if length > self._frames.limit_bytes:
+            raise LocalProtocolError(
+                f"{type(message).__name__} of {length} bytes; the limit is"
+                f" {self._frames.limit_bytes} while {self.phase.value}"
+            )
         self._enter(following)
-        return m.encode(message)
+        return frame
 
     def send_bulk(self, message: Sent) -> list[bytes]:
         """The frames of a message that may be long: one, or as many `Part`s as it takes.
@@ -191,16 +203,62 @@ class Connection(Generic[Sent, Received]):
         Raises:
             LocalProtocolError: the phase does not allow it, or it is over the transfer limit.
         """
+        following = self._following(message)
         body = m.encode_body(message)
         if len(body) <= PIECE_BYTES:
-            return [self.send(message)]
-        if len(body) > TRANSFER_LIMIT_BYTES:
+            frames = [encode_frame(message.kind, body)]
+        elif len(body) > TRANSFER_LIMIT_BYTES or self.phase not in ESTABLISHED:
             raise LocalProtocolError(
-                f"{type(message).__name__} of {len(body)} bytes; the limit is {TRANSFER_LIMIT_BYTES}"
+                f"{type(message).__name__} of {len(body)} bytes while {self.phase.value};"
+                f" the limit is {TRANSFER_LIMIT_BYTES}, on an established link only"
             )
-        if type(message) not in TRANSITIONS.get((self.phase, self.side), {}):
-            raise LocalProtocolError(f"{type(message).__name__} may not be sent while {self.phase.value}")
-        return list(part_frames(message.kind, body))
+        else:
+            frames = list(part_frames(message.kind, body))
+        self._enter(following)
+        return frames
+
+    def farewell(self, code: str, text: str = "") -> bytes:
+        """The last frame of this side: why the link ends. Also after a `RemoteProtocolError`.
+
+        It is a `Goodbye` on an established link and a master's `Deny` before; empty when this side
+        has nothing to say, as a client before it is welcomed or after the link has ended.
+        """
+        phase = self._failed_in or self.phase
+        self.phase, self._failed_in = Phase.CLOSED, None
+        allowed = TRANSITIONS.get((phase, self.side), {})
+        if m.Goodbye in allowed:
+            return m.encode(m.Goodbye(code, clean(text)))
+        if m.Deny in allowed:
+            return m.encode(m.Deny(code, clean(text)))
+        return b""
+
+    def _messages(self) -> Iterator[Received]:
+        try:
+            while self.phase is not Phase.CLOSED and (frame := self._frames.next_frame()):
+                self._count(frame.body)
+                message = self._accept(frame.kind, frame.body)
+                if message is not None:
+                    yield message
+        except RemoteProtocolError:
+            self._failed_in, self.phase = self.phase, Phase.CLOSED
+            raise
+
+    def _count(self, body: bytes) -> None:
+        if self.phase in ESTABLISHED:
+            return
+        self._entry_bytes += HEADER_BYTES + len(body)
+        if self._entry_bytes > ENTRY_BYTES_LIMIT:
+            raise RemoteProtocolError(
+                Violation.FLOOD, f"over {ENTRY_BYTES_LIMIT} bytes before the link was established"
+            )
+
+    def _following(self, message: Sent) -> Phase:
+        following = TRANSITIONS.get((self.phase, self.side), {}).get(type(message))
+        if following is None:
+            raise LocalProtocolError(
+                f"{type(message).__name__} may not be sent while {self.phase.value}"
+            )
+        return following
 
     def _accept(self, kind: int, body: bytes) -> Received | None:
         known = _INBOUND.get((self.peer, self.phase, kind))
@@ -210,14 +268,16 @@ class Connection(Generic[Sent, Received]):
                 self.skipped += 1
                 return None
             raise RemoteProtocolError(
-                "bad-message", f"{expected.__name__} is not allowed while {self.phase.value}"
+                Violation.BAD_MESSAGE,
+                f"{expected.__name__} is not allowed while {self.phase.value}",
             )
         decoder, following = known
         try:
             message = decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RemoteProtocolError(
-                "bad-frame", f"a {_KNOWN_KINDS[kind].__name__} that does not decode: {error}"
+                Violation.BAD_FRAME,
+                f"a {_KNOWN_KINDS[kind].__name__} that does not decode: {error}",
             ) from error
         if isinstance(message, m.Part):
             return self._join(message)
@@ -231,15 +291,17 @@ class Connection(Generic[Sent, Received]):
 
     def _join(self, part: m.Part) -> Received | None:
         if part.whole_kind == m.Part.kind:
-            raise RemoteProtocolError("bad-message", "a Part of Parts")
+            raise RemoteProtocolError(Violation.BAD_MESSAGE, "a Part of Parts")
         if self._assembly is None:
             self._assembly, self._assembly_kind = bytearray(), part.whole_kind
         elif self._assembly_kind != part.whole_kind:
-            raise RemoteProtocolError("bad-message", "a Part of another message than the one begun")
+            raise RemoteProtocolError(
+                Violation.BAD_MESSAGE, "a Part of another message than the one begun"
+            )
         self._assembly += part.data
         if len(self._assembly) > TRANSFER_LIMIT_BYTES:
             raise RemoteProtocolError(
-                "frame-too-long", f"Parts of more than {TRANSFER_LIMIT_BYTES} bytes in all"
+                Violation.FRAME_TOO_LONG, f"Parts of more than {TRANSFER_LIMIT_BYTES} bytes in all"
             )
         if not part.last:
             return None

@@ -4,16 +4,17 @@ A message is a frame (`shared.frames`): its kind byte is the tag, its body the S
 MessagePack array in the order written here.
 
 Evolution, so that any two versions can talk:
-- a field is only ever added, at the end, with a default; readers ignore elements they do not know and
-  fill in those that are missing;
+- a field is only ever added, at the end, with a default; readers ignore elements they do not know
+  and fill in those that are missing;
 - a kind's number is never reused, and a message of unknown kind is skipped;
-- codes (`Refusal`, `Parting`, …) are plain strings on the wire: an unknown one is shown, not an error;
-- what cannot be done so needs a new protocol version. The first message of every link carries the range
-  of versions its sender speaks; the master answers with the highest both do, or refuses (`version`).
+- codes (`Refusal`, `Parting`, …) are plain strings on the wire: an unknown one is shown, no error;
+- what cannot be done so needs a new protocol version. The first message of every link carries the
+  range of versions its sender speaks; the master answers with the highest both do, or refuses
+  (`version`).
 
-Times are integers. `_ms` and `_s` are milliseconds and seconds; `mono` is the sender's monotonic clock,
-whose zero means nothing to anybody else; `wall` is the Unix time by the sender's own clock, a record
-for people that no decision may rest on.
+Times are integers. `_ms` and `_s` are milliseconds and seconds; `mono` is the sender's monotonic
+clock, whose zero means nothing to anybody else; `wall` is the Unix time by the sender's own clock,
+a record for people that no decision may rest on.
 """
 
 from typing import Annotated, ClassVar, Final, TypeAlias
@@ -35,7 +36,7 @@ Labels: TypeAlias = Annotated[dict[Name, Name], Meta(max_length=64)]
 
 
 class Refusal:
-    """Why a master refuses, in `Deny.code`; the first three end an agent for good."""
+    """Why a master refuses, in `Deny.code`."""
 
     REVOKED: Final = "revoked"
     SUPERSEDED: Final = "superseded"
@@ -79,7 +80,7 @@ class Message(Struct, frozen=True, array_like=True, gc=False):
 
 
 class CaRequest(Message, frozen=True, array_like=True, gc=False):
-    """Client → master, on an unverified link: asks for the CA certificate, and sends nothing secret."""
+    """Client → master, on an unverified link: asks for the CA certificate, sends nothing secret."""
 
     kind: ClassVar[int] = 1
     protocol_min: Count
@@ -109,7 +110,7 @@ class Enrol(Message, frozen=True, array_like=True, gc=False):
 
 
 class Enrolled(Message, frozen=True, array_like=True, gc=False):
-    """Master → client: who it is from now on. The link ends here; the next one uses the certificate."""
+    """Master → client: who it is from now on. The link ends here; the next uses the certificate."""
 
     kind: ClassVar[int] = 4
     protocol: Count
@@ -136,7 +137,7 @@ class AgentHello(Message, frozen=True, array_like=True, gc=False):
     protocol_max: Count
     software: Name
     boot_id: Name
-    """Changes with every boot of the host; sequence numbers start anew with the agent's `started`."""
+    """Changes with every boot of the host; beats are numbered anew by each agent process."""
     started_mono_ms: Count
 
 
@@ -155,7 +156,7 @@ class Welcome(Message, frozen=True, array_like=True, gc=False):
 
 
 class RenewFirst(Message, frozen=True, array_like=True, gc=False):
-    """Master → agent: the certificate has expired, lately enough that it may be renewed and nothing else."""
+    """Master → agent: the certificate has expired, lately enough to be renewed, and no more."""
 
     kind: ClassVar[int] = 8
     protocol: Count
@@ -311,7 +312,7 @@ class NodeInfo(Struct, frozen=True, array_like=True, gc=False):
 
 
 class NodeVitals(Struct, frozen=True, array_like=True, gc=False):
-    """What changes with every beat. `_mono_ms` are on the master's clock, as `Delta.now_mono_ms` is."""
+    """What changes with every beat. `_mono_ms` is on the master's clock, as `Delta.now_mono_ms`."""
 
     node_id: Name
     state: Name
@@ -359,7 +360,7 @@ class Delta(Message, frozen=True, array_like=True, gc=False):
 
 
 class GetNode(Message, frozen=True, array_like=True, gc=False):
-    """Viewer → master: everything about one node, by name, id, or the unambiguous beginning of one."""
+    """Viewer → master: all about one node, by name, id, or the unambiguous beginning of one."""
 
     kind: ClassVar[int] = 40
     request: Count
@@ -412,7 +413,7 @@ class Event(Struct, frozen=True, array_like=True, gc=False):
     number: Count
     wall_ms: Wall
     event: Name
-    """`state`, `enrolled`, `revoked`, `forgotten`, `conflict`, `token-created`, `master-started`, …"""
+    """`state`, `enrolled`, `revoked`, `forgotten`, `conflict`, `token-created`, …"""
     node_id: Name = ""
     name: Name = ""
     before: Name = ""
@@ -421,7 +422,7 @@ class Event(Struct, frozen=True, array_like=True, gc=False):
 
 
 class ListEvents(Message, frozen=True, array_like=True, gc=False):
-    """Viewer → master: stored events, oldest first; with `follow`, the new ones as they happen too."""
+    """Viewer → master: stored events, oldest first; with `follow`, new ones as they happen too."""
 
     kind: ClassVar[int] = 45
     request: Count
@@ -503,7 +504,7 @@ class Done(Message, frozen=True, array_like=True, gc=False):
 
 
 class Failed(Message, frozen=True, array_like=True, gc=False):
-    """Master → viewer: the request was not carried out, and why (`not-found`, `ambiguous`, `not-allowed`, …)."""
+    """Master → viewer: not carried out, and why (`not-found`, `ambiguous`, `not-allowed`, …)."""
 
     kind: ClassVar[int] = 53
     request: Count
@@ -512,12 +513,21 @@ class Failed(Message, frozen=True, array_like=True, gc=False):
 
 
 FromOpeningClient: TypeAlias = CaRequest | Enrol | AgentHello | ViewerHello
-FromAgent: TypeAlias = (
-    Beat | Ping | Pong | InventoryReport | FamilySample | Part | Goodbye | Renew
-)
+FromAgent: TypeAlias = Beat | Ping | Pong | InventoryReport | FamilySample | Part | Goodbye | Renew
 FromViewer: TypeAlias = (
-    Watch | Ping | Pong | Goodbye | GetNode | SetLabels | RevokeNode | ForgetNode | ListEvents
-    | CreateToken | ListTokens | RevokeToken
+    Watch
+    | Ping
+    | Pong
+    | Part
+    | Goodbye
+    | GetNode
+    | SetLabels
+    | RevokeNode
+    | ForgetNode
+    | ListEvents
+    | CreateToken
+    | ListTokens
+    | RevokeToken
 )
 FromClient: TypeAlias = FromOpeningClient | FromAgent | FromViewer
 """Everything a client (agent or viewer) may send to a master."""
@@ -525,8 +535,18 @@ FromClient: TypeAlias = FromOpeningClient | FromAgent | FromViewer
 ToOpeningClient: TypeAlias = Ca | Enrolled | Deny | Welcome | RenewFirst | ViewerWelcome
 ToAgent: TypeAlias = Ack | Ping | Pong | Cadence | Renewed | Goodbye | Part
 ToViewer: TypeAlias = (
-    Snapshot | Delta | Ping | Pong | Goodbye | Part | NodeDetail | Events | TokenCreated | Tokens
-    | Done | Failed
+    Snapshot
+    | Delta
+    | Ping
+    | Pong
+    | Goodbye
+    | Part
+    | NodeDetail
+    | Events
+    | TokenCreated
+    | Tokens
+    | Done
+    | Failed
 )
 FromMaster: TypeAlias = ToOpeningClient | ToAgent | ToViewer
 """Everything a master may send."""
@@ -535,7 +555,7 @@ _ENCODER: Final = msgspec.msgpack.Encoder()
 
 
 def encode_body(value: object) -> bytes:
-    """MessagePack of a Struct or plain value: the body of a message, or the content of a Raw field."""
+    """MessagePack of a Struct or plain value: a message's body, or the content of a Raw field."""
     return _ENCODER.encode(value)
 
 
