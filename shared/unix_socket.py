@@ -1,9 +1,9 @@
 """Unix sockets under paths of any length.
 
 The kernel takes at most 107 bytes of path (`sun_path` is 108 with its terminator, 104 on BSD and
-macOS), and a state folder may well lie deeper. On Linux such a socket is bound and connected through
-a descriptor of its folder, `/proc/self/fd/N/name`, the same file under a short name; elsewhere the
-path is refused with advice.
+macOS), and a state folder may well lie deeper. On Linux such a socket is bound and connected by way
+of a descriptor of its folder: `/proc/self/fd/N/name` is the same file under a short name. Elsewhere
+the path is refused with advice.
 """
 
 import os
