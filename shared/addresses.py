@@ -45,7 +45,9 @@ def parse_address(text: str, *, default_port: int = DEFAULT_PORT) -> Address:
     host, port_text = _split(text)
     if host in _EVERYWHERE:
         host = ""
-    elif len(host) > HOST_LIMIT_CHARACTERS or any(c.isspace() or c in "/@?#" for c in host):
+    elif len(host) > HOST_LIMIT_CHARACTERS or any(
+        c.isspace() or not c.isprintable() or c in "/@?#" for c in host
+    ):
         raise ValueError(f"{text!r} holds no host name")
     if port_text is None:
         return Address(host, default_port)

@@ -39,6 +39,7 @@ def test_every_common_way_to_write_an_address_is_understood(text: str, address: 
         "1:2:3",
         "https://h:1",
         "a b:1",
+        "a\x1b[2J:1",
     ],
 )
 def test_what_is_no_address_is_refused_naming_the_text(text: str) -> None:
