@@ -167,6 +167,7 @@ def test_what_is_still_under_way_when_the_link_ends_is_ignored() -> None:
     master.send(m.Goodbye("restarting"))
     for _ in range(100):
         assert exchange(agent, master, example(m.Beat)) == []
+    assert "0 B buffered" in repr(master)
 
 
 # --- long messages -------------------------------------------------------------------------------
@@ -192,6 +193,17 @@ def test_long_message_arrives_whole_with_beats_between_its_parts(
     assert received.pop().inventory == report.inventory  # type: ignore[attr-defined]
     assert received == [m.Ping(token) for token in range(pings)]
     assert all(len(piece) <= PIECE_BYTES + 32 for piece in stream)
+
+
+def test_long_messages_follow_one_another() -> None:
+    agent, master = ends_in(Phase.LINKED)
+    long = m.raw(bytes(2 * PIECE_BYTES))
+    report, sample = m.InventoryReport(long), m.FamilySample("cpu", 1, 1, 1, long)
+    stream = b"".join(
+        piece for message in (report, sample, report) for piece in agent.send_bulk(message)
+    )
+    kinds = [message.kind for message in master.receive(stream)]
+    assert kinds == [report.kind, sample.kind, report.kind]
 
 
 def test_short_message_is_not_cut() -> None:
