@@ -1,0 +1,254 @@
+"""One conversation with the master of this host, over its unix socket, without an event loop.
+
+    with Control.open(folder) as control:
+        control.ask(lambda request: RevokeNode(request, "web-1"), Done)
+
+Commands are short and do one thing after another, so plain blocking calls serve them; every wait
+has a deadline. The master's pings are answered in passing, and what nobody asked for is skipped.
+"""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from heartline.exits import NotFoundError, UnreachableError
+from shared import VERSION
+from shared import messages as m
+from shared.connection import ClientConnection
+from shared.errors import DeniedError, UserError
+from shared.paths import SYSTEM_ROOT, StateFolder
+from shared.text import clean
+from shared.unix_socket import short_path
+
+ANSWER_S: Final = 10.0
+"""How long an answer may take: a master that is busy with a fleet's return is slow, not gone."""
+
+PING_AFTER_S: Final = 10.0
+"""Silence after which a master that is only being listened to is asked whether it still lives."""
+
+SILENCE_S: Final = 45.0
+"""Silence of more than four pings: it does not."""
+
+_READ_BYTES: Final = 64 * 1024
+
+Reply = TypeVar("Reply", m.NodeDetail, m.Events, m.TokenCreated, m.Tokens, m.Done)
+
+
+class Control:
+    """An established viewer's link. Close it, or use it as a context manager."""
+
+    def __init__(self, stream: socket.socket, place: str) -> None:
+        self._stream = stream
+        self._place = place
+        self._connection = ClientConnection()
+        self._incoming: Iterator[m.FromMaster] = iter(())
+        self._requests = 0
+        self.welcome: m.ViewerWelcome
+
+    def __repr__(self) -> str:
+        return f"<Control of {self._place}, {self._connection!r}>"
+
+    @classmethod
+    def open(cls, folder: StateFolder, timeout_s: float = ANSWER_S) -> Self:
+        """Links to the master that runs on `folder`.
+
+        Raises:
+            UnreachableError: none runs there, it may not be reached, or it does not answer.
+            DeniedError: it does not want this viewer.
+        """
+        stream = _connect(folder, timeout_s)
+        control = cls(stream, str(folder.socket))
+        try:
+            control._greet(timeout_s)
+        except BaseException:
+            stream.close()
+            raise
+        return control
+
+    def close(self) -> None:
+        """Ends the link. Says no goodbye: the master knows a closed socket when it sees one."""
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def ask(
+        self,
+        build: Callable[[int], m.FromViewer],
+        expected: type[Reply],
+        timeout_s: float = ANSWER_S,
+    ) -> Reply:
+        """Sends one request, made by `build` from its number, and returns the answer to it.
+
+        Raises:
+            NotFoundError: no node or token, or several, go by the name in the request.
+            UserError: the master did not carry it out, for another reason.
+            UnreachableError: no answer came.
+        """
+        number = self._request(build)
+        deadline_s = time.monotonic() + timeout_s
+        while (message := self._next(deadline_s)) is not None:
+            if isinstance(message, expected) and message.request == number:
+                return message
+            if isinstance(message, m.Failed) and message.request == number:
+                raise _failure(message)
+        raise self._unreachable(f"has not answered within {timeout_s:g} s")
+
+    def follow(self, build: Callable[[int], m.ListEvents]) -> Iterator[tuple[m.Event, ...]]:
+        """The answers to a request that follows: for ever, each as it comes.
+
+        Raises:
+            UserError: as `ask`.
+            UnreachableError: the master went away or has been silent for `SILENCE_S`.
+        """
+        number = self._request(build)
+        heard_s = asked_s = time.monotonic()
+        while True:
+            message = self._next(max(heard_s, asked_s) + PING_AFTER_S)
+            now_s = time.monotonic()
+            if message is None:
+                if now_s - heard_s > SILENCE_S:
+                    raise self._unreachable("has stopped answering")
+                asked_s = now_s
+                self._send(m.Ping(0))
+                continue
+            heard_s = now_s
+            if isinstance(message, m.Events) and message.request == number:
+                yield message.events
+            elif isinstance(message, m.Failed) and message.request == number:
+                raise _failure(message)
+
+    def watch(self, timeout_s: float) -> Iterator[m.Snapshot | m.Delta]:
+        """The fleet as it is, in `Snapshot`s up to the one that is `last`, then every change to it.
+
+        Ends `timeout_s` from now.
+
+        Raises:
+            UnreachableError: the master went away.
+        """
+        self._send(m.Watch())
+        deadline_s = time.monotonic() + timeout_s
+        while (message := self._next(deadline_s)) is not None:
+            if isinstance(message, m.Snapshot | m.Delta):
+                yield message
+
+    def snapshot(self, timeout_s: float = ANSWER_S) -> list[m.Snapshot]:
+        """The fleet as it is now, in as many pieces as it came.
+
+        Raises:
+            UnreachableError: it did not come whole in time.
+        """
+        pieces: list[m.Snapshot] = []
+        for message in self.watch(timeout_s):
+            if isinstance(message, m.Snapshot):
+                pieces.append(message)
+                if message.last:
+                    return pieces
+        raise self._unreachable(f"has not sent its fleet within {timeout_s:g} s")
+
+    def _greet(self, timeout_s: float) -> None:
+        self._send(m.ViewerHello(m.PROTOCOL_MIN, m.PROTOCOL_MAX, VERSION))
+        match self._next(time.monotonic() + timeout_s):
+            case m.ViewerWelcome() as welcome:
+                self.welcome = welcome
+            case m.Deny(code=code, text=text):
+                raise DeniedError(code, clean(text))
+            case _:
+                raise self._unreachable(f"has not answered within {timeout_s:g} s")
+
+    def _request(self, build: Callable[[int], m.FromViewer]) -> int:
+        self._requests += 1
+        self._send(build(self._requests))
+        return self._requests
+
+    def _send(self, message: m.FromViewer | m.ViewerHello) -> None:
+        try:
+            self._stream.settimeout(ANSWER_S)
+            for frame in self._connection.send_bulk(message):
+                self._stream.sendall(frame)
+        except OSError as error:
+            raise self._unreachable("has closed the link") from error
+
+    def _next(self, deadline_s: float) -> m.FromMaster | None:
+        """The next message that is not a ping's; None when the time is over."""
+        while True:
+            for message in self._incoming:
+                if isinstance(message, m.Ping):
+                    self._send(m.Pong(message.token))
+                elif isinstance(message, m.Goodbye):
+                    raise self._unreachable(f"said goodbye: {clean(message.text or message.code)}")
+                else:
+                    return message
+            data = self._read(deadline_s)
+            if data is None:
+                return None
+            self._incoming = self._connection.receive(data)
+
+    def _read(self, deadline_s: float) -> bytes | None:
+        wait_s = deadline_s - time.monotonic()
+        if wait_s <= 0:
+            return None
+        try:
+            self._stream.settimeout(wait_s)
+            data = self._stream.recv(_READ_BYTES)
+        except TimeoutError:
+            return None
+        except OSError as error:
+            raise self._unreachable("has closed the link") from error
+        if not data:
+            raise self._unreachable("has closed the link")
+        return data
+
+    def _unreachable(self, what: str) -> UnreachableError:
+        return UnreachableError(f"the master at {self._place} {what}")
+
+
+def _connect(folder: StateFolder, timeout_s: float) -> socket.socket:
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    stream.settimeout(timeout_s)
+    try:
+        with short_path(folder.socket) as path:
+            stream.connect(path)
+    except OSError as error:
+        stream.close()
+        raise UnreachableError(_why(error, folder)) from error
+    except UserError:
+        stream.close()
+        raise
+    return stream
+
+
+def _why(error: OSError, folder: StateFolder) -> str:
+    match error:
+        case FileNotFoundError() | ConnectionRefusedError() | NotADirectoryError():
+            start = f"start one with: heartline master --data {folder.root}"
+            return f"no master runs on {folder.root}; {start}{_elsewhere(folder)}"
+        case PermissionError():
+            return f"{folder.socket} belongs to another user; run this as the master's user"
+        case TimeoutError():
+            return f"the master at {folder.socket} accepts no connection"
+        case _:
+            return f"{folder.socket}: {error.strerror or error}"
+
+
+def _elsewhere(folder: StateFolder) -> str:
+    if folder.root == SYSTEM_ROOT or not SYSTEM_ROOT.is_dir():
+        return ""
+    return f" (this host also has {SYSTEM_ROOT}: name it with --data)"
+
+
+def _failure(message: m.Failed) -> UserError:
+    text = clean(message.text) or message.code
+    if message.code in {"not-found", "ambiguous"}:
+        return NotFoundError(text)
+    return UserError(text)
