@@ -167,7 +167,7 @@ def test_what_is_still_under_way_when_the_link_ends_is_ignored() -> None:
     master.send(m.Goodbye("restarting"))
     for _ in range(100):
         assert exchange(agent, master, example(m.Beat)) == []
-    assert "0 B buffered" in repr(master)
+    assert "<FrameDecoder 0 B buffered" in repr(master)
 
 
 # --- long messages -------------------------------------------------------------------------------
