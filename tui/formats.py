@@ -1,7 +1,7 @@
 """Numbers as people read them: pure functions from wire units to short text.
 
 Every function takes None for "not known" and answers `ABSENT`. Texts have a stated greatest width
-and never claim more digits than matter at a glance. Sizes and rates count in 1024s, as file managers
+and never claim more digits than matter at a glance. Sizes and rates count in 1024s, as most tools
 do; the letter alone (`K`, `M`, …) says how often.
 """
 

@@ -1,0 +1,262 @@
+"""The columns of the fleet table: what each shows of a node, and which of them fit.
+
+Pure: a column draws a node at a moment into `Piece`s at most as wide as it was given, in cells of
+the terminal. To add one is to add a row to `COLUMNS`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeAlias
+
+from rich.cells import cell_len, set_cell_size
+
+from shared.liveness import State
+from tui import formats
+from tui.fleet import Moment, Node
+from tui.tones import DEGRADED, Piece, Pieces, Tone, heat, mark, meter
+
+_PERCENT_WIDTH: Final = 4
+_MOST: Final = 10_000
+"""All of it, in basis points."""
+
+NOTE_LEAST: Final = 16
+"""A note narrower than this says nothing."""
+
+BUSY_LOAD: Final = 1.0
+OVERLOAD: Final = 2.0
+"""Load average per processor: from here on work waits, and waits long."""
+
+Draw: TypeAlias = Callable[[Node, Moment, int], Pieces]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column. Widths are in cells."""
+
+    key: str
+    title: str
+    least: int
+    """Not narrower than this."""
+    most: int
+    """Wider than this gains nothing."""
+    draw: Draw
+    is_number: bool = False
+    """Whether it stands at the right of its column."""
+    is_measured: bool = False
+    """Whether it comes from the sample, and so is history once the sample is old."""
+    leaves: int = 0
+    """Which column goes first when there is no room: the highest. Zero stays."""
+
+
+class Placed(NamedTuple):
+    """A column at its place on the screen."""
+
+    column: Column
+    x: int
+    width: int
+
+
+def shorten(text: str, width: int) -> str:
+    """`text` in at most `width` cells, its end given up for an ellipsis."""
+    if len(text) <= width and text.isascii():
+        return text
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…" if width > 1 else "…"[:width]
+
+
+def shorten_start(text: str, width: int) -> str:
+    """`text` in at most `width` cells, its beginning given up: of a path the end tells more."""
+    if cell_len(text) <= width:
+        return text
+    while text and cell_len(text) > width - 1:
+        text = text[1:]
+    return "…" + text if width > 0 else ""
+
+
+def _state(node: Node, _moment: Moment, width: int) -> Pieces:
+    shape, tone = mark(node.state)
+    word = shorten(node.state, width - 2)
+    pieces = (Piece(shape + " ", tone), Piece(word, tone))
+    if node.is_degraded and cell_len(word) + 4 <= width:
+        return *pieces, Piece(f" {DEGRADED}", Tone.WARM)
+    return pieces
+
+
+def _name(node: Node, _moment: Moment, width: int) -> Pieces:
+    return (Piece(shorten(node.profile.name, width), Tone.STRONG),)
+
+
+def _share(basis_points: int | None, width: int) -> Pieces:
+    """A part of a whole: the number, before it a meter where there is room."""
+    text = formats.percent(basis_points)
+    if basis_points is None:
+        return (Piece(text, Tone.FAINT),)
+    ratio = basis_points / _MOST
+    tone = heat(ratio)
+    number = Piece(f"{text:>{_PERCENT_WIDTH}}", tone)
+    bar = width - _PERCENT_WIDTH - 1
+    return (*meter(ratio, bar, tone), Piece(" "), number) if bar >= 3 else (number,)
+
+
+def _cpu(node: Node, _moment: Moment, width: int) -> Pieces:
+    return _share(node.core.cpu_busy_bp, width)
+
+
+def _memory(node: Node, _moment: Moment, width: int) -> Pieces:
+    return _share(node.core.memory_used_bp, width)
+
+
+def _load(node: Node, _moment: Moment, _width: int) -> Pieces:
+    core = node.core
+    if core.load_1m_centi is None:
+        return (Piece(formats.ABSENT, Tone.FAINT),)
+    per_cpu = core.load_1m_centi / 100 / max(core.cpu_count or 1, 1)
+    tone = Tone.HOT if per_cpu >= OVERLOAD else Tone.WARM if per_cpu >= BUSY_LOAD else Tone.PLAIN
+    return (Piece(formats.load(core.load_1m_centi), tone),)
+
+
+def _fullest(node: Node, _moment: Moment, width: int) -> Pieces:
+    used_bp = node.core.filesystem_used_max_bp
+    if used_bp is None:
+        return (Piece(f"{formats.ABSENT:>{_PERCENT_WIDTH}}", Tone.FAINT),)
+    number = Piece(f"{formats.percent(used_bp):>{_PERCENT_WIDTH}}", heat(used_bp / _MOST))
+    mount = shorten_start(node.fullest_filesystem, width - _PERCENT_WIDTH - 1)
+    return (number, Piece(f" {mount}", Tone.MUTED)) if mount else (number,)
+
+
+def _rate(bytes_per_s: int | None) -> Pieces:
+    tone = Tone.PLAIN if bytes_per_s else Tone.FAINT
+    return (Piece(formats.size(bytes_per_s), tone),)
+
+
+def _received(node: Node, _moment: Moment, _width: int) -> Pieces:
+    return _rate(node.core.network_receive_bytes_per_s)
+
+
+def _sent(node: Node, _moment: Moment, _width: int) -> Pieces:
+    return _rate(node.core.network_transmit_bytes_per_s)
+
+
+def _uptime(node: Node, _moment: Moment, width: int) -> Pieces:
+    up_s = node.core.uptime_s
+    if up_s is None:
+        return (Piece(formats.ABSENT, Tone.FAINT),)
+    return (Piece(formats.duration(up_s) if width >= 8 else formats.age(up_s), Tone.MUTED),)
+
+
+def _age(node: Node, moment: Moment, _width: int) -> Pieces:
+    age_s = node.age_s(moment)
+    if age_s is None:
+        return (Piece("never", Tone.FAINT),)
+    about = "~" if node.vitals.seen_mono_ms is None else ""
+    tone = mark(node.state).tone if node.is_stale(moment) else Tone.MUTED
+    return (Piece(about + formats.age(age_s), tone),)
+
+
+def _note(node: Node, moment: Moment, width: int) -> Pieces:
+    """Why and since when, for whatever is not simply up; else how the node is labelled."""
+    if node.state == State.UP and not node.is_degraded:
+        labels = " ".join(f"{key}={value}" for key, value in node.profile.labels.items())
+        return (Piece(shorten(labels, width), Tone.FAINT),)
+    tone = Tone.WARM if node.state == State.UP else mark(node.state).tone
+    since = f"since {formats.clock_time(node.vitals.since_wall_ms, moment.wall_ms)}"
+    if not node.reason:
+        return (Piece(shorten(since, width), Tone.MUTED),)
+    room = width - cell_len(since) - 3
+    if room < cell_len(node.reason):
+        return (Piece(shorten(node.reason, width), tone),)
+    return Piece(node.reason, tone), Piece(f" · {since}", Tone.MUTED)
+
+
+COLUMNS: Final = (
+    Column("state", "state", 8, 14, _state),
+    Column("name", "name", 12, 32, _name),
+    Column("cpu", "cpu", 4, 13, _cpu, is_number=True, is_measured=True),
+    Column("memory", "mem", 4, 13, _memory, is_number=True, is_measured=True),
+    Column("load", "load", 5, 5, _load, is_number=True, is_measured=True, leaves=2),
+    Column("fullest", "fullest", 9, 20, _fullest, is_measured=True, leaves=4),
+    Column("received", "in/s", 5, 5, _received, is_number=True, is_measured=True, leaves=5),
+    Column("sent", "out/s", 5, 5, _sent, is_number=True, is_measured=True, leaves=6),
+    Column("uptime", "up", 4, 8, _uptime, is_number=True, is_measured=True, leaves=3),
+    Column("age", "age", 5, 5, _age, is_number=True, leaves=1),
+    Column("note", "note", NOTE_LEAST, 80, _note, leaves=7),
+)
+"""Every column, from the left."""
+
+_GROWTH: Final = (("state",), ("name",), ("fullest",), ("cpu", "memory"), ("uptime",), ("note",))
+"""Who is given spare room first. What grows together grows as a whole or not at all."""
+
+_GAP: Final = 1
+_WIDE_GAP: Final = 2
+_WIDE_FROM: Final = 100
+_INDENT: Final = 1
+
+
+def fit(columns: Iterable[Column], width: int, content: Mapping[str, int]) -> tuple[Placed, ...]:
+    """Where the columns go in `width` cells: those that fit, grown as far as there is room.
+
+    `content` is how wide a column's widest content is, by its key, for those where that is known.
+    """
+    gap = _WIDE_GAP if width >= _WIDE_FROM else _GAP
+    widths: dict[str, int] = {}
+    staying: list[Column] = []
+    spare = width - _INDENT + gap
+    for column in sorted(columns, key=lambda column: column.leaves):
+        least = min(column.least, content.get(column.key, column.least))
+        if column.leaves and least + gap > spare:
+            break
+        staying.append(column)
+        widths[column.key] = least
+        spare -= least + gap
+    for group in _GROWTH:
+        growing = [column for column in staying if column.key in group]
+        wants = {c.key: _useful(c, content) - widths[c.key] for c in growing}
+        if len(group) == 1:
+            wants = {key: min(want, spare) for key, want in wants.items()}
+        if 0 < sum(wants.values()) <= spare:
+            for key, want in wants.items():
+                widths[key] += want
+                spare -= want
+    return tuple(_placed(columns, widths, gap))
+
+
+def _useful(column: Column, content: Mapping[str, int]) -> int:
+    return min(column.most, content.get(column.key, column.most))
+
+
+def _placed(columns: Iterable[Column], widths: Mapping[str, int], gap: int) -> Iterator[Placed]:
+    x = _INDENT
+    for column in columns:
+        if column.key in widths:
+            yield Placed(column, x, widths[column.key])
+            x += widths[column.key] + gap
+
+
+def content_widths(rows: Iterable[Node]) -> dict[str, int]:
+    """How wide the columns need to be whose content differs most from fleet to fleet."""
+    states, names = {"up"}, [""]
+    for node in rows:
+        states.add(node.state + " " * len(f" {DEGRADED}") * node.is_degraded)
+        names.append(node.profile.name)
+    return {
+        "state": 2 + max(map(cell_len, states)),
+        "name": max(4, *map(cell_len, names)),
+    }
+
+
+def cells(node: Node, moment: Moment, placed: Iterable[Placed]) -> tuple[Pieces, ...]:
+    """What `node` shows in each column. Numbers that are history lose their colours."""
+    is_stale = node.is_stale(moment)
+    return tuple(
+        _faded(column.draw(node, moment, width))
+        if is_stale and column.is_measured
+        else column.draw(node, moment, width)
+        for column, _, width in placed
+    )
+
+
+def _faded(pieces: Pieces) -> Pieces:
+    return tuple(
+        Piece(text, Tone.FAINT if tone is Tone.FAINT else Tone.MUTED) for text, tone in pieces
+    )

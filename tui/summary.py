@@ -1,0 +1,152 @@
+"""The lines around the table: how the fleet is as a whole, how the link is, what one node is about.
+
+Pure: values in, `Piece`s out. What does not fit is given up from the end by whoever paints it, so the
+most important comes first.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from tui import formats
+from tui.fleet import Fleet, Moment, Node
+from tui.link import Link, LinkState
+from tui.tones import DEGRADED, Piece, Pieces, Tone, mark
+
+_LINK_MARKS = {
+    LinkState.CONNECTING: ("◌ connecting", Tone.JOINING),
+    LinkState.LIVE: ("● live", Tone.UP),
+    LinkState.LOST: ("✗ lost", Tone.DOWN),
+    LinkState.REFUSED: ("⊘ refused", Tone.DOWN),
+}
+
+
+def brand(link: Link) -> Pieces:
+    """Whose fleet this is."""
+    name = (Piece("♥ ", Tone.DOWN), Piece("heartline", Tone.BRAND))
+    return (*name, Piece(f"  {link.cluster}", Tone.MUTED)) if link.cluster else name
+
+
+def link_status(link: Link, fleet: Fleet, now_s: float) -> Pieces:
+    """Whether this is the present, and by how much not."""
+    words, tone = _LINK_MARKS[link.state]
+    status = Piece(words, tone)
+    if link.state is not LinkState.LIVE:
+        return status, Piece(f" {formats.age(now_s - link.since_s)}", Tone.MUTED)
+    if fleet.behind_s:
+        return status, Piece(f" {formats.delay(fleet.behind_s)} behind", Tone.WARM)
+    if link.delay_s is None:
+        return (status,)
+    return status, Piece(f" {formats.delay(link.delay_s)}", Tone.MUTED)
+
+
+def banner(link: Link, now_s: float) -> Pieces:
+    """What to know before believing the rest; empty while all is well."""
+    match link.state:
+        case LinkState.LIVE:
+            return ()
+        case LinkState.CONNECTING if not link.reason:
+            return ()
+        case LinkState.CONNECTING:
+            what = f"No link to the master yet: {link.reason}."
+        case LinkState.LOST:
+            what = f"The master is gone: {link.reason}. This is the last picture."
+        case LinkState.REFUSED:
+            what = f"The master refuses this viewer: {link.reason}."
+    return Piece(what, Tone.STRONG), Piece(f" {_next_attempt(link, now_s)}")
+
+
+def _next_attempt(link: Link, now_s: float) -> str:
+    if link.state is LinkState.REFUSED:
+        return "Trying again by itself would not help."
+    if link.retry_at_s is None:
+        return "Trying again now."
+    return f"Trying again in {max(1, round(link.retry_at_s - now_s))} s."
+
+
+def counts(fleet: Fleet) -> Pieces:
+    """How many nodes there are, and how many in each state, the worst first."""
+    total = len(fleet)
+    pieces = [Piece(formats.count(total), Tone.STRONG), Piece(" node" + "s" * (total != 1))]
+    for state, number in fleet.counts:
+        shape, tone = mark(state)
+        pieces += (
+            Piece("   "),
+            Piece(f"{shape} {formats.count(number)}", tone),
+            Piece(f" {state}", Tone.MUTED),
+        )
+    return tuple(pieces)
+
+
+def bar(tallies: Sequence[tuple[str, int]], width: int) -> Pieces:
+    """The fleet as one line of `width` cells, shared among the states; none that has a node is lost."""
+    total = sum(number for _, number in tallies)
+    if not total or width < len(tallies):
+        return (Piece("━" * width, Tone.FAINT),)
+    spare = width - len(tallies)
+    ends = [0]
+    for _, number in tallies:
+        ends.append(ends[-1] + number)
+    cells = (1 + spare * end // total - spare * start // total for start, end in pairwise(ends))
+    return tuple(
+        Piece("━" * length, mark(state).tone)
+        for (state, _), length in zip(tallies, cells, strict=True)
+    )
+
+
+def inspection(node: Node, moment: Moment) -> tuple[Pieces, Pieces]:
+    """One node in two lines: how it is and why; what it is and where."""
+    shape, tone = mark(node.state)
+    since = formats.clock_time(node.vitals.since_wall_ms, moment.wall_ms)
+    how = [
+        Piece(node.profile.name, Tone.STRONG),
+        Piece(f"  {shape} {node.state}{f' {DEGRADED}' * node.is_degraded}", tone),
+        Piece(f" since {since}", Tone.MUTED),
+    ]
+    if node.reason:
+        how += (Piece("  "), Piece(node.reason, Tone.WARM if node.state == "up" else tone))
+    return tuple(how), tuple(_joined(_facts(node)))
+
+
+def _facts(node: Node) -> Iterable[Piece]:
+    profile, core = node.profile, node.core
+    yield Piece(profile.address or "has not linked yet")
+    if profile.os:
+        yield Piece(profile.os)
+    if core.cpu_count is not None:
+        yield Piece(f"{core.cpu_count} cpu{'s' * (core.cpu_count != 1)}")
+    if core.memory_total_kib is not None:
+        yield Piece(formats.size_kib(core.memory_total_kib))
+    if core.processes is not None:
+        yield Piece(f"{formats.count(core.processes)} processes")
+    if core.temperature_max_dc is not None:
+        yield Piece(formats.temperature(core.temperature_max_dc))
+    if profile.agent_version:
+        yield Piece(f"agent {profile.agent_version}")
+    for key, value in profile.labels.items():
+        yield Piece(f"{key}={value}", Tone.BRAND)
+    if profile.note:
+        yield Piece(profile.note)
+
+
+def _joined(facts: Iterable[Piece]) -> Iterable[Piece]:
+    for position, fact in enumerate(facts):
+        if position:
+            yield Piece(" · ", Tone.FAINT)
+        yield Piece(fact.text, Tone.MUTED if fact.tone is Tone.PLAIN else fact.tone)
+
+
+def nothing_to_show(link: Link, fleet: Fleet) -> tuple[str, ...]:
+    """What stands where the table would be, while there are no rows; a few short lines."""
+    if fleet.is_current:
+        return (
+            "No nodes yet.",
+            "On this host:  heartline token create",
+            "On the next one:  heartline agent --join TOKEN --master HOST:PORT",
+        )
+    match link.state:
+        case LinkState.CONNECTING:
+            return (f"Connecting to {link.address} …",)
+        case LinkState.LIVE:
+            return ("Receiving the fleet …",)
+        case LinkState.LOST | LinkState.REFUSED:
+            return ("There was no node to show.",)
