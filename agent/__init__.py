@@ -1,0 +1,1 @@
+"""The daemon on every host: beats, measures, and keeps its link to a master."""
