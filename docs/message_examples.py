@@ -10,8 +10,11 @@ from shared import messages as m
 from shared.families import Users
 from shared.inventory import FamilyInfo, FilesystemInfo, InterfaceInfo, Inventory
 from shared.metrics import Core
+from shared.tokens import Token
 
 Kind = TypeVar("Kind", bound=m.Message)
+
+TOKEN: Final = Token(bytes(range(32)), bytes(range(32, 38)), bytes(range(38, 54)))
 
 DER: Final = bytes.fromhex("3003020101")
 NODE_ID: Final = "6f1d2c3b4a596877"
@@ -104,7 +107,7 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.ListEvents(5, 20, "", follow=True),
     m.Events(5, (m.Event(812, WALL_MS, "state", NODE_ID, "web-1", "up", "late", ""),)),
     m.CreateToken(6, "agent", 86_400, 1),
-    m.TokenCreated(6, "hl1-…", "a1b2c3d4e5f6", WALL_MS + 86_400_000),
+    m.TokenCreated(6, TOKEN.encode(), "a1b2c3d4e5f6", WALL_MS + 86_400_000),
     m.ListTokens(7),
     m.Tokens(7, (m.TokenInfo("a1b2c3d4e5f6", "agent", WALL_MS, WALL_MS + 86_400_000, 1, "valid"),)),
     m.RevokeToken(8, "a1b2c3d4e5f6"),

@@ -14,7 +14,10 @@ FIRST_RETRY_JITTER_S: Final = 0.5
 second, and a killed agent is back inside the grace of *lost*."""
 
 BACKOFF_FLOOR_S: Final = 0.5
+"""Shortest wait after a failed dial."""
+
 BACKOFF_CAP_S: Final = 30.0
+"""Longest: how late an agent may notice that its master is back."""
 
 
 def delays_s(

@@ -22,10 +22,11 @@ class Violation:
     BAD_FRAME: Final = "bad-frame"
     """A frame without a kind, or a body that is not what its kind says."""
     FRAME_TOO_LONG: Final = "frame-too-long"
+    """A length, or `Part`s together, over the limit of the phase."""
     BAD_MESSAGE: Final = "bad-message"
     """A message that its sender may not send in this phase."""
     FLOOD: Final = "flood"
-    """Too much sent before being authenticated."""
+    """Too much sent: before being authenticated, or too many messages in a while."""
 
 
 class RemoteProtocolError(HeartlineError):

@@ -39,16 +39,26 @@ class Refusal:
     """Why a master refuses, in `Deny.code`."""
 
     REVOKED: Final = "revoked"
+    """The operator withdrew this identity."""
     SUPERSEDED: Final = "superseded"
+    """The identity has a newer key than the one presented: a copy, or a restored backup."""
     UNKNOWN: Final = "unknown"
+    """The registry has no such identity, or the certificate is not of this cluster."""
     UNAUTHENTICATED: Final = "unauthenticated"
+    """What was asked for needs a certificate, or one of another role."""
     BAD_TOKEN: Final = "bad-token"
+    """No such token, a wrong secret, or a revoked token."""
     TOKEN_EXPIRED: Final = "token-expired"
     TOKEN_USED: Final = "token-used"
+    """As many have joined with it as may."""
     BAD_REQUEST: Final = "bad-request"
+    """The certificate request is not one, or its key is not P-256."""
     EXPIRED: Final = "expired"
+    """The certificate ended too long ago to be renewed: join again."""
     VERSION: Final = "version"
+    """The two sides' ranges of protocol versions do not overlap."""
     BUSY: Final = "busy"
+    """Not now."""
 
     FINAL: Final = frozenset({REVOKED, SUPERSEDED, UNKNOWN, EXPIRED, UNAUTHENTICATED})
     """An agent refused with one of these stops and says so: dialling again cannot help."""
@@ -60,12 +70,15 @@ class Parting:
     STOPPED: Final = "stopped"
     """The service is being stopped by its operator or service manager."""
     RESTARTING: Final = "restarting"
+    """Dial again at once: somebody will be there."""
     REVOKED: Final = Refusal.REVOKED
+    """The operator withdrew this identity: do not dial again."""
     REPLACED: Final = "replaced"
     """Another link with the same identity took this one's place."""
     RENEWED: Final = "renewed"
     """Dial again with the new certificate."""
     SILENT: Final = "silent"
+    """Nothing was heard from the other side for longer than the read timeout."""
     SLOW: Final = "slow"
     """This side could not be written to for longer than the write timeout."""
 
@@ -102,11 +115,15 @@ class Enrol(Message, frozen=True, array_like=True, gc=False):
     protocol_min: Count
     protocol_max: Count
     token_id: bytes
+    """The 6 bytes in the token that name it."""
     token_secret: bytes
+    """The 16 bytes in the token that prove it."""
     csr_der: bytes
     """PKCS#10; the master trusts its public key and its proof of possession, nothing else in it."""
     name: Name
+    """What the newcomer would like to be called; the answer says what it is."""
     software: Name
+    """The sender's version, for people."""
 
 
 class Enrolled(Message, frozen=True, array_like=True, gc=False):
@@ -118,6 +135,7 @@ class Enrolled(Message, frozen=True, array_like=True, gc=False):
     """The node's or viewer's id: 16 hexadecimal digits."""
     name: Name
     role: Name
+    """`agent` or `viewer`, as the token says."""
     certificate_der: bytes
 
 
@@ -201,6 +219,7 @@ class Beat(Message, frozen=True, array_like=True, gc=False):
 
     kind: ClassVar[int] = 16
     sequence: Count
+    """One more with each beat of this agent process."""
     mono_ms: Count
     wall_ms: Wall
     next_in_ms: Annotated[int, Meta(ge=100, le=600_000)]
@@ -378,6 +397,8 @@ class NodeDetail(Message, frozen=True, array_like=True, gc=False):
     inventory: msgspec.Raw
     """A `shared.inventory.Inventory`, or nil."""
     families: tuple[FamilySample, ...]
+    left_out: tuple[Name, ...] = ()
+    """Families that did not fit into one answer."""
 
 
 class SetLabels(Message, frozen=True, array_like=True, gc=False):
