@@ -21,14 +21,25 @@ _REQUIRED: Final = ""
 
 def field_table(struct: type[Struct]) -> str:
     """Markdown rows of a Struct's fields in wire order: number, name, type, default, meaning."""
-    meanings = _strings_below(sys.modules[struct.__module__], struct.__name__)
+    meanings = meanings_of(struct)
     info = cast("mi.StructType", mi.type_info(struct))
     rows = [
-        (str(index), f"`{field.name}`", type_in_words(field.type), _default(field), meaning)
+        (
+            str(index),
+            f"`{field.name}`",
+            type_in_words(field.type),
+            _default(field),
+            meanings.get(field.name, ""),
+        )
         for index, field in enumerate(info.fields)
-        for meaning in [_as_prose(meanings.get(field.name, ""))]
     ]
     return table(("#", "field", "type", "default", "meaning"), rows)
+
+
+def meanings_of(struct: type[Struct]) -> dict[str, str]:
+    """What stands below each of a Struct's own fields in the source."""
+    strings = _strings_below(sys.modules[struct.__module__], struct.__name__)
+    return {name: _as_prose(text) for name, text in strings.items()}
 
 
 def code_table(namespace: type, marks: Mapping[str, str] = MappingProxyType({})) -> str:
