@@ -1,4 +1,4 @@
-"""Where the table of sockets comes from: /proc/net on Linux, psutil elsewhere.
+"""Where the table of sockets comes from: netlink on Linux, psutil elsewhere and where that fails.
 
 psutil looks through every process's descriptors at each reading to say whose a socket is. Here that
 search is made only for sockets that listen, and only when there are new ones.
@@ -8,37 +8,42 @@ import contextlib
 import ipaddress
 import os
 import socket
-import struct
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 import psutil
+
+from agent.collectors import sock_diag
 
 OWNERS_PERIOD_S: Final = 600.0
 """After this long owners are looked up again: a socket may have been handed to another process."""
 
 # include/net/tcp_states.h
-_TCP_STATES: Final = {
-    b"01": "established",
-    b"02": "syn-sent",
-    b"03": "syn-recv",
-    b"04": "fin-wait1",
-    b"05": "fin-wait2",
-    b"06": "time-wait",
-    b"07": "close",
-    b"08": "close-wait",
-    b"09": "last-ack",
-    b"0A": "listen",
-    b"0B": "closing",
-    b"0C": "syn-recv",
+_STATES: Final = {
+    1: "established",
+    2: "syn-sent",
+    3: "syn-recv",
+    4: "fin-wait1",
+    5: "fin-wait2",
+    6: "time-wait",
+    7: "close",
+    8: "close-wait",
+    9: "last-ack",
+    10: "listen",
+    11: "closing",
+    12: "syn-recv",
 }
-_LISTENING: Final = {"tcp": b"0A", "tcp6": b"0A", "udp": b"07", "udp6": b"07"}
-"""A UDP socket that is not connected takes datagrams from anybody."""
+_TABLES: Final = (
+    ("tcp", socket.AF_INET, socket.IPPROTO_TCP, "listen"),
+    ("tcp6", socket.AF_INET6, socket.IPPROTO_TCP, "listen"),
+    ("udp", socket.AF_INET, socket.IPPROTO_UDP, "close"),
+    ("udp6", socket.AF_INET6, socket.IPPROTO_UDP, "close"),
+)
+"""Protocol, how to ask for it, and the state of those that listen: an unconnected UDP socket does."""
 
-_SOCKET: Final = "socket:["
+_LINK: Final = "socket:["
 
 
 class Listening(NamedTuple):
@@ -67,34 +72,43 @@ Read: TypeAlias = Callable[[float], SocketTable]
 
 def reader() -> Read:
     """The cheapest way to read the table on this system."""
-    return ProcSockets().read if sys.platform.startswith("linux") else read_psutil
+    return NetlinkSockets().read if sys.platform.startswith("linux") else read_psutil
 
 
-class ProcSockets:
-    """The table from /proc/net, with owners that are looked up when they are not known yet."""
+class NetlinkSockets:
+    """The table by netlink, with owners that are looked up when they are not known yet."""
 
-    def __init__(self, net: Path = Path("/proc/net")) -> None:
-        self._net = net
+    def __init__(self) -> None:
         self._owners: dict[int, tuple[int, str] | None] = {}
         self._owners_due_s = float("-inf")
+        self._refused = False
 
     def read(self, now_s: float) -> SocketTable:
-        """The table, as far as this kernel has the protocols."""
+        """The table; from psutil once netlink has failed (no module, or a sandbox)."""
+        if not self._refused:
+            try:
+                return self._read(now_s)
+            except OSError:
+                self._refused = True
+        return read_psutil(now_s)
+
+    def _read(self, now_s: float) -> SocketTable:
         tcp: Counter[str] = Counter()
-        udp = 0
+        udp_sockets = 0
         listening: list[Listening] = []
-        for protocol in _LISTENING:
-            with (
-                contextlib.suppress(FileNotFoundError),
-                (self._net / protocol).open("rb") as lines,
-            ):
-                states, found = parse_sockets(lines, protocol)
-                listening += found
-                if protocol.startswith("tcp"):
-                    tcp.update({_TCP_STATES.get(s, "unknown"): n for s, n in states.items()})
-                else:
-                    udp += states.total()
-        return SocketTable(tcp, udp, self._named(listening, now_s))
+        for protocol, family, number, listens in _TABLES:
+            states: Counter[str] = Counter()
+            for row in sock_diag.dump(family, number):
+                state = _STATES.get(row.state, "unknown")
+                states[state] += 1
+                if state == listens:
+                    address = str(ipaddress.ip_address(row.address))
+                    listening.append(Listening(protocol, address, row.port, row.inode))
+            if number == socket.IPPROTO_TCP:
+                tcp += states
+            else:
+                udp_sockets += states.total()
+        return SocketTable(tcp, udp_sockets, self._named(listening, now_s))
 
     def _named(self, listening: list[Listening], now_s: float) -> list[Listening]:
         inodes = {row.inode for row in listening if row.inode}
@@ -108,42 +122,13 @@ class ProcSockets:
         return named
 
 
-def parse_sockets(lines: Iterable[bytes], protocol: str) -> tuple[Counter[bytes], list[Listening]]:
-    """One of /proc/net/{tcp,tcp6,udp,udp6}: how many sockets per state, and those that listen.
-
-    Line by line, for a host may have a hundred thousand connections.
-
-    Raises:
-        ValueError, LookupError: it is not such a table.
-    """
-    states: Counter[bytes] = Counter()
-    listening: list[Listening] = []
-    wanted = _LISTENING[protocol]
-    rows = iter(lines)
-    next(rows, None)  # the heading
-    for line in rows:
-        _, local, _, state, rest = line.split(None, 4)
-        states[state] += 1
-        if state == wanted:
-            address, _, port = local.partition(b":")
-            inode = int(rest.split(None, 6)[5])
-            listening.append(Listening(protocol, parse_address(address), int(port, 16), inode))
-    return states, listening
-
-
-def parse_address(number: bytes) -> str:
-    """An address of /proc/net: 32-bit words in hexadecimal, each in the host's byte order."""
-    words = [int(number[start : start + 8], 16) for start in range(0, len(number), 8)]
-    return str(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
-
-
 def owners(inodes: set[int]) -> dict[int, tuple[int, str]]:
     """The process with the lowest pid that holds each socket, as far as this process may look."""
     found: dict[int, tuple[int, str]] = {}
     for pid in psutil.pids():
         if len(found) == len(inodes):
             break
-        for inode in _sockets(pid) & inodes - found.keys():
+        for inode in _sockets(pid) & (inodes - found.keys()):
             found[inode] = (pid, _name(pid))
     return found
 
@@ -156,23 +141,23 @@ def read_psutil(now_s: float) -> SocketTable:
     """
     del now_s
     tcp: Counter[str] = Counter()
-    udp = 0
+    udp_sockets = 0
     listening: list[Listening] = []
     for row in psutil.net_connections("inet"):
-        protocol = _protocol(row.type, row.family)
-        if protocol.startswith("udp"):
-            udp += 1
-        else:
+        protocol = "tcp" if row.type == socket.SOCK_STREAM else "udp"
+        listens = row.status == psutil.CONN_LISTEN
+        if protocol == "tcp":
             tcp[row.status.lower().replace("_", "-")] += 1
-        if row.laddr and (row.status == psutil.CONN_LISTEN or protocol.startswith("udp")):
+        else:
+            udp_sockets += 1
+            listens = not row.raddr
+        if listens and row.laddr:
+            version = "6" if row.family == socket.AF_INET6 else ""
             name = _name(row.pid) if row.pid else None
-            listening.append(Listening(protocol, row.laddr.ip, row.laddr.port, 0, row.pid, name))
-    return SocketTable(tcp, udp, listening)
-
-
-def _protocol(kind: int, family: int) -> str:
-    name = "tcp" if kind == socket.SOCK_STREAM else "udp"
-    return f"{name}6" if family == socket.AF_INET6 else name
+            listening.append(
+                Listening(protocol + version, row.laddr.ip, row.laddr.port, 0, row.pid, name)
+            )
+    return SocketTable(tcp, udp_sockets, listening)
 
 
 def _sockets(pid: int) -> set[int]:
@@ -183,101 +168,8 @@ def _sockets(pid: int) -> set[int]:
         for entry in entries:
             with contextlib.suppress(*gone):  # closed meanwhile
                 target = os.readlink(entry.path)  # noqa: PTH115 a Path each is dear
-                if target.startswith(_SOCKET):
-                    inodes.add(int(target[len(_SOCKET) : -1]))
-    return inodes
-
-
-def _named(self, listening: list[Listening], now_s: float) -> list[Listening]:
-    inodes = {row.inode for row in listening if row.inode}
-    if now_s >= self._owners_due_s or not inodes <= self._owners.keys():
-        self._owners = dict.fromkeys(inodes) | owners(inodes)
-        self._owners_due_s = now_s + OWNERS_PERIOD_S
-    named: list[Listening] = []
-    for row in listening:
-        owner = self._owners.get(row.inode)
-        named.append(row._replace(pid=owner[0], process=owner[1]) if owner else row)
-    return named
-
-
-def parse_sockets(lines: Iterable[bytes], protocol: str) -> tuple[Counter[bytes], list[Listening]]:
-    """One of /proc/net/{tcp,tcp6,udp,udp6}: how many sockets per state, and those that listen.
-
-    Line by line, for a host may have a hundred thousand connections.
-
-    Raises:
-        ValueError, LookupError: it is not such a table.
-    """
-    states: Counter[bytes] = Counter()
-    listening: list[Listening] = []
-    wanted = _LISTENING[protocol]
-    rows = iter(lines)
-    next(rows, None)  # the heading
-    for line in rows:
-        _, local, _, state, rest = line.split(None, 4)
-        states[state] += 1
-        if state == wanted:
-            address, _, port = local.partition(b":")
-            inode = int(rest.split(None, 6)[5])
-            listening.append(Listening(protocol, parse_address(address), int(port, 16), inode))
-    return states, listening
-
-
-def parse_address(number: bytes) -> str:
-    """An address of /proc/net: 32-bit words in hexadecimal, each in the host's byte order."""
-    words = [int(number[start : start + 8], 16) for start in range(0, len(number), 8)]
-    return str(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
-
-
-def owners(inodes: set[int]) -> dict[int, tuple[int, str]]:
-    """The process with the lowest pid that holds each socket, as far as this process may look."""
-    found: dict[int, tuple[int, str]] = {}
-    for pid in psutil.pids():
-        if len(found) == len(inodes):
-            break
-        for inode in _sockets(pid) & inodes - found.keys():
-            found[inode] = (pid, _name(pid))
-    return found
-
-
-def read_psutil(now_s: float) -> SocketTable:
-    """The table from psutil.
-
-    Raises:
-        psutil.AccessDenied: this system shows it to privileged users only.
-    """
-    del now_s
-    tcp: Counter[str] = Counter()
-    udp = 0
-    listening: list[Listening] = []
-    for row in psutil.net_connections("inet"):
-        protocol = _protocol(row.type, row.family)
-        if protocol.startswith("udp"):
-            udp += 1
-        else:
-            tcp[row.status.lower().replace("_", "-")] += 1
-        if row.laddr and (row.status == psutil.CONN_LISTEN or protocol.startswith("udp")):
-            name = _name(row.pid) if row.pid else None
-            listening.append(Listening(protocol, row.laddr.ip, row.laddr.port, 0, row.pid, name))
-    return SocketTable(tcp, udp, listening)
-
-
-def _protocol(kind: int, family: int) -> str:
-    name = "tcp" if kind == socket.SOCK_STREAM else "udp"
-    return f"{name}6" if family == socket.AF_INET6 else name
-
-
-def _sockets(pid: int) -> set[int]:
-    """The inodes of a process's sockets; none of one that is gone or not to be looked into."""
-    inodes: set[int] = set()
-    try:
-        for entry in os.scandir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                target = os.readlink(entry.path)
-                if target.startswith(_SOCKET):
-                    inodes.add(int(target[len(_SOCKET) : -1]))
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return inodes
+                if target.startswith(_LINK):
+                    inodes.add(int(target[len(_LINK) : -1]))
     return inodes
 
 
