@@ -1,0 +1,111 @@
+# Heartline: `make up` to see it, `make test` to check it, `make help` for the rest.
+# Needs Python 3.11 or later with pip, and nothing else.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+DATA ?= .heartline
+UV := uv==0.13.8
+
+PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+# An environment is complete when the stamp of its lock is there; the name changes with the content, so
+# that a lock from another branch, newer or older, is noticed whatever the file's date says.
+checksum = $(shell cat requirements/$(1).txt pyproject.toml | cksum | cut -d ' ' -f 1)
+ALL := $(VENV)/.all-$(call checksum,all)
+DEV := $(VENV)/.dev-$(call checksum,dev)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: up
+up: $(ALL) ## Master, this host's agent and the dashboard, in this terminal (ARGS="--headless" …)
+	@$(BIN)/heartline up --data $(DATA) $(ARGS)
+
+.PHONY: test
+test: $(DEV) ## All tests (ARGS="-k name" …)
+	@.ci/system-packages
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(DEV) ## Style, types, and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(DEV) ## Formats the code and mends what can be mended
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.PHONY: docs
+docs: $(DEV) ## Writes the generated parts of the documentation
+	$(BIN)/python -m docs.generate
+
+.PHONY: soak
+soak: $(DEV) ## The tests that take hours
+	@.ci/system-packages
+	$(BIN)/python -m pytest -m soak $(ARGS)
+
+.PHONY: bench bench-cost bench-bytes
+bench: bench-cost bench-bytes ## Every figure in the documentation, measured on this machine
+bench-cost: $(DEV) ## CPU and memory of the agent beside node_exporter and collectd
+	$(BIN)/python -m bench.agent_cost $(ARGS)
+bench-bytes: $(DEV) ## Bytes of a beat beside node_exporter's page
+	$(BIN)/python -m bench.beat_bytes $(ARGS)
+
+.PHONY: lock
+lock: ## Pins the newest versions that pyproject.toml allows, with their hashes
+	rm -rf $(VENV)/lock
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install --quiet $(UV)
+	$(call compile,agent,--group build)
+	$(call compile,all,--group build --extra all)
+	$(call compile,dev,--group dev --extra all)
+	rm -rf $(VENV)/lock
+
+# For every platform and every Python that the project supports, and without saying where from.
+compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/lock/bin/uv pip compile pyproject.toml $(2) --quiet \
+	--upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--output-file requirements/$(1).txt
+
+.PHONY: wheel
+wheel: $(DEV) ## Builds the distribution into dist/
+	$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+.PHONY: clean
+clean: ## Removes the environment and everything that was made
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+.PHONY: help
+help: ## This
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{printf "%-20s %s\n", $$1, $$2}'
+
+# --- the environment -------------------------------------------------------------------------------
+
+$(ALL): | $(BIN)/pip
+	$(call install,all)
+	touch $@
+
+$(DEV): | $(BIN)/pip
+	$(call install,dev)
+	touch $@ $(ALL)
+
+define install
+	@echo "installing requirements/$(1).txt into $(VENV)"
+	@rm -f $(VENV)/.all-* $(VENV)/.dev-*
+	@$(BIN)/pip install --quiet --require-hashes --requirement requirements/$(1).txt
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+endef
+
+# Debian keeps ensurepip in a package of its own; where it is missing, the pip that is there installs pip.
+$(BIN)/pip:
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or later is needed, and not on the PATH" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) 2>/dev/null || { \
+		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
