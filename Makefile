@@ -106,6 +106,6 @@ endef
 # Debian keeps ensurepip in a package of its own; where it is missing, the pip that is there installs pip.
 $(BIN)/pip:
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11 or later is needed, and not on the PATH" >&2; exit 1; }
-	@$(PYTHON) -m venv --clear $(VENV) 2>/dev/null || { \
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null 2>&1 || { \
 		$(PYTHON) -m venv --clear --without-pip $(VENV) && \
 		$(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }

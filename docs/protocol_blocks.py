@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from docs.message_examples import EXAMPLES
-from docs.struct_tables import code_table, constant_rows, field_table, summary, table
+from docs.struct_tables import anchor_of, code_table, constant_rows, field_table, summary, table
 from shared import connection, families, frames, inventory, metrics, outbox
 from shared import messages as m
 from shared.connection import TRANSITIONS, Phase, Side
@@ -65,7 +65,7 @@ def transition_table() -> str:
 def message_table() -> str:
     """Every kind of message: number, name, who sends it when."""
     rows = [
-        (str(message.kind), f"[{message.__name__}](#{_anchor(message)})", *_senders(message))
+        (str(message.kind), f"[{message.__name__}](#{anchor_of(message)})", *_senders(message))
         for message in MESSAGES
     ]
     return table(("kind", "message", "client sends while", "master sends while"), rows)
@@ -135,10 +135,6 @@ def _arrow(phase: Phase, following: Phase, side: Side, names: Sequence[str]) -> 
         for start in range(0, len(names), NAMES_A_LINE)
     ]
     return f"    {phase.name} --> {following.name}: {side.value}: {'<br/>'.join(lines)}"
-
-
-def _anchor(message: type[m.Message]) -> str:
-    return f"{message.kind}-{message.__name__.lower()}"
 
 
 def _senders(message: type[m.Message]) -> tuple[str, str]:

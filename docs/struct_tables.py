@@ -16,6 +16,8 @@ import msgspec
 import msgspec.inspect as mi
 from msgspec import Struct
 
+from shared.messages import Message
+
 _REQUIRED: Final = ""
 
 
@@ -108,9 +110,15 @@ def type_in_words(info: mi.Type) -> str:
             most_in_words = f" ≤ {most}" if most else ""
             return f"map{most_in_words} of {type_in_words(key)} to {type_in_words(value)}"
         case mi.StructType(cls=cls):
-            return f"[{cls.__name__}](#{cls.__name__.lower()})"
+            return f"[{cls.__name__}](#{anchor_of(cls)})"
         case _:
             raise TypeError(f"no words for {info}")
+
+
+def anchor_of(struct: type[Struct]) -> str:
+    """Where a Struct's section is: messages have their kind in the heading."""
+    kind = f"{struct.kind}-" if issubclass(struct, Message) else ""
+    return f"{kind}{struct.__name__.lower()}"
 
 
 def _range(low: float | None, high: float | None) -> str:
