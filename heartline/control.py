@@ -128,28 +128,16 @@ class Control:
             elif isinstance(message, m.Failed) and message.request == number:
                 raise _failure(message)
 
-    def watch(self, timeout_s: float) -> Iterator[m.Snapshot | m.Delta]:
-        """The fleet as it is, in `Snapshot`s up to the one that is `last`, then every change to it.
-
-        Ends `timeout_s` from now.
-
-        Raises:
-            UnreachableError: the master went away.
-        """
-        self._send(m.Watch())
-        deadline_s = time.monotonic() + timeout_s
-        while (message := self._next(deadline_s)) is not None:
-            if isinstance(message, m.Snapshot | m.Delta):
-                yield message
-
     def snapshot(self, timeout_s: float = ANSWER_S) -> list[m.Snapshot]:
         """The fleet as it is now, in as many pieces as it came.
 
         Raises:
             UnreachableError: it did not come whole in time.
         """
+        self._send(m.Watch())
+        deadline_s = time.monotonic() + timeout_s
         pieces: list[m.Snapshot] = []
-        for message in self.watch(timeout_s):
+        while (message := self._next(deadline_s)) is not None:
             if isinstance(message, m.Snapshot):
                 pieces.append(message)
                 if message.last:

@@ -1,0 +1,171 @@
+"""`heartline master`, `heartline agent`, `heartline top`: the programs themselves.
+
+Each is imported when its command runs, so that an agent carries neither a dashboard nor a database.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from heartline.invocation import Invocation, common_options, daemon_options, pass_invocation
+from heartline.lifeline import end_with_parent
+from shared.config import Given
+from shared.errors import UserError
+
+if TYPE_CHECKING:
+    from shared.settings import LinkSettings, MasterSettings
+    from tui.client import Target
+
+TOKEN_FILE_LIMIT_CHARACTERS: Final = 4096
+"""Forty times a token: enough for blanks and a comment's worth of accidents."""
+
+listen_option: Final[Callable[[Any], Any]] = click.option(
+    "--listen",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="Where to listen; repeatable; :7700 by default, port 0: any.",
+)
+
+_with_parent: Final[Callable[[Any], Any]] = click.option(
+    "--with-parent", is_flag=True, hidden=True, help="Stop when standard input ends."
+)
+
+
+@click.command()
+@listen_option
+@_with_parent
+@daemon_options
+@pass_invocation
+def master(invocation: Invocation, listen: tuple[str, ...], with_parent: bool) -> int:
+    """Run the service that agents link to.
+
+    Its first start prints the command that joins a host. SIGHUP reloads the settings, SIGTERM
+    stops.
+    """
+    from master import daemon  # noqa: PLC0415 - see the module's docstring
+
+    flags = _given({"master.listen": Given("--listen", listen)})
+
+    def reload() -> "tuple[MasterSettings, LinkSettings]":
+        settings = invocation.settings(flags)
+        return settings.master, settings.link
+
+    settings, link = reload()
+    _begin(invocation, with_parent=with_parent)
+    return daemon.run(invocation.folder, settings, link, reload=reload)
+
+
+@click.command()
+@click.option(
+    "--join", metavar="TOKEN", help="Join with this token; - reads it from standard input."
+)
+@click.option(
+    "--join-file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="Join with the token in a file, which other users cannot see.",
+)
+@click.option(
+    "--master",
+    "masters",
+    multiple=True,
+    metavar="HOST:PORT",
+    help="A master to link to; repeatable, tried in turn.",
+)
+@click.option("--name", metavar="NAME", help="What to call this node; its host name by default.")
+@click.option("--once", is_flag=True, help="Print what would be sent, once, and send nothing.")
+@click.option("--json", "as_json", is_flag=True, help="With --once: print JSON.")
+@click.option(
+    "--explain", is_flag=True, help="Print what is read and which fields leave this host."
+)
+@_with_parent
+@daemon_options
+@pass_invocation
+def agent(
+    invocation: Invocation,
+    *,
+    join: str | None,
+    join_file: Path | None,
+    masters: tuple[str, ...],
+    name: str | None,
+    once: bool,
+    as_json: bool,
+    explain: bool,
+    with_parent: bool,
+) -> int:
+    """Run the daemon that reports this host to a master.
+
+    The first time, join: heartline agent --join TOKEN --master HOST:PORT, as `heartline token
+    create` prints it. Afterwards the state folder is enough. The token may also stand in
+    HEARTLINE_AGENT_JOIN, where other users of the host do not see it.
+    """
+    flags = _given(
+        {"agent.master": Given("--master", masters), "agent.name": Given("--name", name)}
+    )
+    settings = invocation.settings(flags)
+    if once or explain:
+        from agent import report  # noqa: PLC0415 - see the module's docstring
+
+        return report.run(settings.agent, once=once, explain=explain, as_json=as_json)
+    from agent import daemon  # noqa: PLC0415 - see the module's docstring
+
+    token = _join_token(join, join_file)
+    _begin(invocation, with_parent=with_parent)
+    return daemon.run(invocation.folder, settings.agent, settings.link, join_token=token)
+
+
+@click.command()
+@common_options
+@pass_invocation
+def top(invocation: Invocation) -> int:
+    """Watch the fleet in a terminal dashboard."""
+    from tui.client import UnixTarget  # noqa: PLC0415 - see the module's docstring
+
+    return dashboard(UnixTarget(invocation.folder.socket))
+
+
+def dashboard(target: "Target") -> int:
+    """Shows the fleet of one master until the user leaves; the exit code.
+
+    Raises:
+        UserError: the dashboard is not installed.
+    """
+    try:
+        from tui import app  # noqa: PLC0415 - see the module's docstring
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"the dashboard lacks {error.name}; install it: pip install 'heartline[tui]'"
+        ) from error
+    return app.run(target)
+
+
+def _begin(invocation: Invocation, *, with_parent: bool) -> None:
+    invocation.log(logging.INFO)
+    invocation.folder.ensure()
+    if with_parent:
+        end_with_parent()
+
+
+def _given(flags: Mapping[str, Given]) -> dict[str, Given]:
+    return {key: given for key, given in flags.items() if given.value}
+
+
+def _join_token(join: str | None, join_file: Path | None) -> str | None:
+    if join and join_file:
+        raise click.UsageError("name one of --join and --join-file")
+    if join == "-" or join_file == Path("-"):
+        text = sys.stdin.read(TOKEN_FILE_LIMIT_CHARACTERS)
+    elif join_file is not None:
+        try:
+            with join_file.open(encoding="utf-8") as file:
+                text = file.read(TOKEN_FILE_LIMIT_CHARACTERS)
+        except (OSError, UnicodeDecodeError) as error:
+            raise click.UsageError(f"--join-file: cannot read {join_file}: {error}") from error
+    else:
+        text = join or os.environ.get("HEARTLINE_AGENT_JOIN", "")
+    return text.strip() or None

@@ -1,0 +1,196 @@
+"""`heartline nodes` and `heartline node …`."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import click
+
+from heartline.control import Control
+from heartline.fleet import Node, node_of, nodes_of
+from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.plain import print_json
+from heartline.tables import print_pairs, print_table
+from heartline.views import COLUMNS, detail_of, inventory_of, row, summary, vital_signs
+from shared import messages as m
+from shared.errors import UserError
+from shared.text import clean
+
+COMPLETION_S: Final = 0.5
+"""A completion that takes longer disturbs more than it helps."""
+
+
+def _complete_node(
+    context: click.Context,
+    parameter: click.Parameter,  # noqa: ARG001 - click's signature
+    incomplete: str,
+) -> list[str]:
+    """Names of nodes that begin so; none when the master cannot be asked quickly."""
+    folder = context.ensure_object(Invocation).folder
+    try:
+        with Control.open(folder, COMPLETION_S) as control:
+            pieces = control.snapshot(COMPLETION_S)
+    except (UserError, OSError):
+        return []
+    names = [clean(info.name) for piece in pieces for info in piece.infos]
+    return sorted(name for name in names if name.startswith(incomplete))
+
+
+_node_argument: Final[Callable[[Any], Any]] = click.argument("name", shell_complete=_complete_node)
+"""A node by name, by id, or by the unambiguous beginning of either."""
+
+_json_option: Final[Callable[[Any], Any]] = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON instead."
+)
+_yes_option: Final[Callable[[Any], Any]] = click.option(
+    "--yes", is_flag=True, help="Do not ask; needed where there is no terminal to ask on."
+)
+
+
+class Order(NamedTuple):
+    """Something that cannot be taken back, so that a person confirms it."""
+
+    question: str
+    outcome: str
+    build: Callable[[int, str], m.FromViewer]
+
+
+@click.command()
+@click.option("--state", "states", multiple=True, help="Only nodes in this state; repeatable.")
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Only nodes so labelled."
+)
+@_json_option
+@common_options
+@pass_invocation
+def nodes(
+    invocation: Invocation, states: tuple[str, ...], labels: tuple[str, ...], as_json: bool
+) -> None:
+    """List the nodes, problems first.
+
+    FOR is how long a node has been in its state, SEEN how long ago its last sign of life came.
+    """
+    invocation.log()
+    with Control.open(invocation.folder) as control:
+        pieces = control.snapshot()
+    now_wall_ms = time.time_ns() // 1_000_000
+    found = [
+        node
+        for node in nodes_of(pieces, now_wall_ms)
+        if (not states or node.state in states)
+        and all(_is_labelled(node, label) for label in labels)
+    ]
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(COLUMNS, [row(node, now_wall_ms) for node in found])
+    elif states or labels:
+        click.echo("no such nodes")
+    else:
+        click.echo("no nodes yet; for the command that joins one: heartline token create")
+
+
+@click.group()
+@common_options
+def node() -> None:
+    """Show, label, revoke or forget one node.
+
+    NAME is a node's name or id, or the unambiguous beginning of either.
+    """
+
+
+@node.command()
+@_node_argument
+@_json_option
+@common_options
+@pass_invocation
+def show(invocation: Invocation, name: str, as_json: bool) -> None:
+    """Show everything the master knows about a node."""
+    with Control.open(invocation.folder) as control:
+        detail = control.ask(lambda request: m.GetNode(request, name), m.NodeDetail)
+    now_wall_ms = time.time_ns() // 1_000_000
+    if as_json:
+        print_json(detail_of(detail, now_wall_ms))
+        return
+    found = node_of(detail.info, detail.vitals, detail.now_mono_ms, now_wall_ms)
+    print_pairs(summary(found, inventory_of(detail), now_wall_ms))
+    if found.core is not None:
+        click.echo()
+        print_pairs(vital_signs(found.core))
+
+
+@node.command()
+@_node_argument
+@click.argument("changes", nargs=-1, metavar="[KEY=VALUE | KEY-]…")
+@click.option("--note", help="A note for people; empty to remove it.")
+@common_options
+@pass_invocation
+def label(invocation: Invocation, name: str, changes: tuple[str, ...], note: str | None) -> None:
+    """Label a node, or take labels off: rack=b7 sets one, rack- removes it."""
+    put, remove = _label_changes(changes)
+    if not changes and note is None:
+        raise click.UsageError("name a label (KEY=VALUE or KEY-), or give a --note")
+    with Control.open(invocation.folder) as control:
+        control.ask(lambda request: m.SetLabels(request, name, put, tuple(remove), note), m.Done)
+
+
+@node.command()
+@_node_argument
+@_yes_option
+@common_options
+@pass_invocation
+def revoke(invocation: Invocation, name: str, yes: bool) -> None:
+    """Revoke a node's identity and cut its link; to come back it has to join again."""
+    _carry_out(
+        invocation,
+        name,
+        yes,
+        Order("Revoke the identity of {}? It will have to join again.", "revoked", m.RevokeNode),
+    )
+
+
+@node.command()
+@_node_argument
+@_yes_option
+@common_options
+@pass_invocation
+def forget(invocation: Invocation, name: str, yes: bool) -> None:
+    """Drop a node and its identity from the registry."""
+    _carry_out(
+        invocation,
+        name,
+        yes,
+        Order("Forget {}, with its labels and its identity?", "forgot", m.ForgetNode),
+    )
+
+
+def _carry_out(invocation: Invocation, name: str, yes: bool, order: Order) -> None:
+    """Asks, unless that was answered already, about the very node that `name` means now."""
+    with Control.open(invocation.folder) as control:
+        detail = control.ask(lambda request: m.GetNode(request, name), m.NodeDetail)
+        if not yes:
+            if not sys.stdin.isatty():
+                raise click.UsageError("there is no terminal to ask on; confirm with --yes")
+            click.confirm(order.question.format(clean(detail.info.name)), abort=True)
+        control.ask(lambda request: order.build(request, detail.info.node_id), m.Done)
+    click.echo(f"{order.outcome} {clean(detail.info.name)}")
+
+
+def _label_changes(changes: tuple[str, ...]) -> tuple[dict[str, str], list[str]]:
+    put: dict[str, str] = {}
+    remove: list[str] = []
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if equals and key:
+            put[key] = value
+        elif not equals and change.endswith("-") and change != "-":
+            remove.append(change[:-1])
+        else:
+            raise click.UsageError(f"{change!r} is neither KEY=VALUE nor KEY-")
+    return put, remove
+
+
+def _is_labelled(node: Node, label: str) -> bool:
+    key, equals, value = label.partition("=")
+    return node.labels.get(key) == value if equals else key in node.labels
