@@ -1,1 +1,5 @@
-"""The daemon on every host: beats, measures, and keeps its link to a master."""
+"""The agent: the daemon on every host. `agent.daemon` is its diagram.
+
+It is read-only by construction: nothing that a master can send runs a command, writes a file
+outside the agent's own state folder, or widens what the agent reads.
+"""

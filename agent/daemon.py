@@ -1,0 +1,183 @@
+"""The agent as a process: what it is made of, who starts what, and how it stops.
+
+serve
+├ Sampler     reads every family on its own period, in threads
+├ Linker      dials, and keeps the link
+│ ├ Heart       beats on an absolute grid
+│ ├ reader      acknowledgements, pings, the cadence, renewed keys, goodbyes
+│ ├ patience    gives a silent or deaf master up
+│ └ renewal     a new key in time
+├ Watchdog    ends a process whose loop stalls
+└ signals     SIGTERM and SIGINT say goodbye and stop
+"""
+
+import gc
+import logging
+import random
+import signal
+import socket
+import time
+from collections.abc import Iterable
+from typing import Final
+
+import trio
+
+from agent import enrolment
+from agent.collectors import collectors
+from agent.heart import Heart
+from agent.host import boot_id, host_inventory
+from agent.identity import Identity, IdentityFolder
+from agent.linker import Linker
+from agent.sampler import Sampler
+from agent.watchdog import Watchdog
+from shared import messages as m
+from shared import service_manager
+from shared.clock import wall_ms
+from shared.errors import UserError
+from shared.inventory import Inventory
+from shared.metrics import Core
+from shared.paths import StateFolder
+from shared.settings import AgentSettings, LinkSettings
+from shared.text import clean_name
+from shared.tokens import cluster_of, parse_token
+
+DEFAULT_PERIOD_S: Final = 5.0
+"""Until the master says otherwise in its welcome."""
+
+FIRST_READING_S: Final = 1.0
+"""How long the first beat waits for something to report."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+def run(
+    folder: StateFolder,
+    settings: AgentSettings,
+    link: LinkSettings,
+    *,
+    join_token: str | None = None,
+) -> int:
+    """Runs an agent until SIGTERM or SIGINT; returns the exit code, 0. Joins first where it has
+    not.
+
+    Raises:
+        DeniedError: the master refused for good: revoked, superseded, unknown, a token that is no
+        good. LinkBrokenError: no master could be reached to join. Once joined, this is retried for
+        ever. UserError: not joined and no token, or a state folder that cannot be used.
+    """
+    folder.ensure()
+    identities = IdentityFolder(folder)
+    identity = _joined(folder, identities, settings, join_token)
+    trio.run(serve, identities, identity, settings, link)
+    return 0
+
+
+async def serve(
+    identities: IdentityFolder, identity: Identity, settings: AgentSettings, link: LinkSettings
+) -> None:
+    """Measures and reports until a signal says stop.
+
+    Raises:
+        DeniedError: the master refused for good.
+    """
+    rng = random.Random()  # noqa: S311 - spreads load; nothing secret
+    reports = Reports()
+    sampler = Sampler(
+        collectors(settings.families),
+        settings.families,
+        host_inventory(settings.families, dict(settings.labels)),
+        reports,
+        clock=time.monotonic,
+        wall_ms=wall_ms,
+    )
+    reports.sampler = sampler
+    heart = Heart(reports, DEFAULT_PERIOD_S, rng)
+    linker = Linker(
+        identities, identity, settings, link, heart=heart, everything=reports.everything, rng=rng
+    )
+    reports.linker = linker
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(sampler.run)
+            nursery.start_soon(Watchdog(settings.watchdog_s).run)
+            nursery.start_soon(service_manager.keep_alive)
+            nursery.start_soon(_leave_on_signal, linker)
+            service_manager.notify(service_manager.READY)
+            with trio.move_on_after(FIRST_READING_S):
+                await sampler.ready.wait()
+            gc.freeze()
+            await linker.run(boot_id())
+            service_manager.notify(service_manager.STOPPING)
+            nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        # One task's failure is the program's; a group of one says no more than it.
+        if len(group.exceptions) == 1:
+            raise group.exceptions[0] from None
+        raise
+
+
+class Reports:
+    """Between the sampler, which has something to say, and the link, which may be there."""
+
+    sampler: Sampler
+    linker: Linker
+
+    def core(self) -> Core:
+        """The latest core sample."""
+        return self.sampler.core(time.monotonic())
+
+    def troubles(self) -> tuple[m.Trouble, ...]:
+        """The families that are not measured as they should be."""
+        return self.sampler.troubles(time.monotonic())
+
+    def align(self, next_beat_s: float, period_s: float) -> None:
+        """Reads just before the beats to come."""
+        self.sampler.align(next_beat_s, period_s)
+
+    def everything(self) -> Iterable[m.FromAgent]:
+        """What a master that has just been linked to does not know yet."""
+        inventory = self.sampler.inventory()
+        if inventory is not None:
+            yield m.InventoryReport(m.raw(inventory))
+        yield from self.sampler.samples()
+
+    def on_family(self, sample: m.FamilySample) -> None:
+        """A family has been read."""
+        self.linker.post_bulk(sample)
+
+    def on_inventory(self, inventory: Inventory) -> None:
+        """The inventory is complete, or has changed."""
+        self.linker.post_bulk(m.InventoryReport(m.raw(inventory)))
+
+
+async def _leave_on_signal(linker: Linker) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async for number in signals:
+            _log.info("stopping", extra={"signal": signal.Signals(number).name})
+            linker.leave(signal.Signals(number).name)
+
+
+def _joined(
+    folder: StateFolder,
+    identities: IdentityFolder,
+    settings: AgentSettings,
+    join_token: str | None,
+) -> Identity:
+    identity = identities.load()
+    if join_token is None:
+        if identity is None:
+            raise UserError(
+                "this host has not joined a cluster yet; get a token on the master with: "
+                "heartline token create, and run: heartline agent --join TOKEN --master HOST:PORT"
+            )
+        return identity
+    cluster = cluster_of(parse_token(join_token).ca_pin)
+    if identity is not None:
+        if identity.cluster == cluster:
+            return identity  # joining is done once; the token may stay in the unit file
+        kept = identities.set_aside(identity.cluster)
+        _log.warning("leaving another cluster", extra={"was": identity.cluster, "kept": str(kept)})
+    name = clean_name(settings.name or socket.gethostname())
+    identity = enrolment.enrol(folder, join_token, settings.master, name)
+    _log.info("joined", extra={"cluster": identity.cluster, "node": identity.name})
+    return identity

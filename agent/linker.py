@@ -1,0 +1,296 @@
+"""Keeping a link: dial, beat, and whatever ends the link, dial again.
+
+The one thing that must not happen is an agent that lives while its link is dead. So: every wait has
+an end (dialling, reading, writing), every end leads back to dialling, names are resolved anew each
+time and the masters tried in turn. Only a master's final refusal stops it, and that is said.
+"""
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Iterator
+from itertools import cycle
+from typing import Final
+
+import trio
+from msgspec import Struct
+
+from agent import renewal
+from agent.greeting import AgentLink, greet
+from agent.heart import Heart
+from agent.identity import Identity, IdentityFolder
+from agent.keys import KeyMakingError
+from shared import VERSION
+from shared import messages as m
+from shared.addresses import Address, parse_address
+from shared.backoff import BACKOFF_CAP_S, delays_s
+from shared.dialling import connect
+from shared.errors import DeniedError, IdentityError, LinkBrokenError, RemoteProtocolError
+from shared.messages import Parting, Refusal
+from shared.patience import Silence, Verdict, judge, next_look_s
+from shared.settings import AgentSettings, LinkSettings
+from shared.tls import client_context
+
+DIAL_S: Final = 10.0
+"""From the name to the welcome. A master that is frozen accepts and says nothing: try again, or the
+next."""
+
+STABLE_S: Final = 10.0
+"""A link that lasted this long was a good one: the back-off begins anew. A master that welcomes and
+breaks off at once is not hammered."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+class Ending(Struct, frozen=True):
+    """How a link ended: `code` is the master's, or empty when it broke."""
+
+    code: str
+    text: str
+
+
+class Linker:
+    """Owns the link. `run` it for the life of the process; `post_bulk` through it; `leave` ends
+    it."""
+
+    def __init__(
+        self,
+        folder: IdentityFolder,
+        identity: Identity,
+        settings: AgentSettings,
+        link_settings: LinkSettings,
+        *,
+        heart: Heart,
+        everything: Callable[[], Iterable[m.FromAgent]],
+        rng: random.Random,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
+        self._settings = settings
+        self._link_settings = link_settings
+        self._heart = heart
+        self._everything = everything
+        self._boot_id = ""
+        self._rng = rng
+        self._link: AgentLink | None = None
+        self._nursery: trio.Nursery | None = None
+        self._scope = trio.CancelScope()
+        self._leaving: str | None = None
+        self._started_mono_ms = 0
+
+    def __repr__(self) -> str:
+        return f"<Linker {self._identity.name} {self._link!r}>"
+
+    async def run(self, boot_id: str) -> None:
+        """Links, for ever, until `leave`. `boot_id` is the host's, for the hello.
+
+        Raises:
+            DeniedError: the master refused for good.
+            IdentityError: the agent's own key or certificate cannot be used.
+        """
+        self._boot_id = boot_id
+        self._started_mono_ms = int(trio.current_time() * 1000)
+        with self._scope:
+            await self._keep_linking()
+        await self._say_goodbye()
+
+    def leave(self, reason: str) -> None:
+        """Says goodbye, for this reason, and makes `run` return."""
+        self._leaving = reason
+        self._scope.cancel()
+
+    def post_bulk(self, message: m.FromAgent) -> None:
+        """Sends a long message, after everything urgent.
+
+        Without a link, or where there is no room, it is dropped: the next reading comes, and a new
+        link begins with `everything`.
+        """
+        if self._link is not None:
+            self._link.post_bulk(message)
+
+    async def _keep_linking(self) -> None:
+        delays = delays_s(self._rng)
+        masters = cycle(self._masters())
+        address = next(masters)
+        while True:
+            began_s = trio.current_time()
+            ending = await self._one_link(address)
+            if ending.code == Parting.REVOKED:
+                raise DeniedError(ending.code, ending.text)
+            if ending.code == Parting.RENEWED:
+                continue
+            if trio.current_time() - began_s >= STABLE_S:
+                delays = delays_s(self._rng)
+            else:
+                address = next(masters)
+            delay_s = self._delay_s(ending, delays)
+            _log.warning(
+                "link ended",
+                extra={
+                    "master": str(address),
+                    "reason": ending.text,
+                    "again_in_s": round(delay_s, 1),
+                },
+            )
+            await trio.sleep(delay_s)
+
+    def _masters(self) -> list[Address]:
+        return [parse_address(text) for text in self._settings.master or self._identity.masters]
+
+    def _delay_s(self, ending: Ending, delays: Iterator[float]) -> float:
+        if ending.code == Parting.REPLACED:
+            # Another agent has this identity. Both go on trying, slowly, so that the conflict
+            # shows.
+            return self._rng.uniform(0.5 * BACKOFF_CAP_S, BACKOFF_CAP_S)
+        return next(delays)
+
+    async def _one_link(self, address: Address) -> Ending:
+        slot = self._identity.trying or self._identity.slot
+        try:
+            link, answer = await self._dial(address, slot)
+        except LinkBrokenError as error:
+            return Ending("", str(error))
+        except DeniedError as error:
+            return self._refused(slot, error)
+        match answer:
+            case m.Welcome():
+                self._identity = self._folder.settle(self._identity, slot)
+                _log.info("linked", extra={"master": str(address), "node": answer.name})
+                return await self._linked(link, answer)
+            case m.RenewFirst():
+                return await self._renew_first(link)
+
+    async def _dial(
+        self, address: Address, slot: str
+    ) -> tuple[AgentLink, m.Welcome | m.RenewFirst]:
+        context = client_context(self._folder.ca_pem(), self._folder.slot(slot))
+        hello = m.AgentHello(
+            m.PROTOCOL_MIN, m.PROTOCOL_MAX, VERSION, self._boot_id, self._started_mono_ms
+        )
+        try:
+            with trio.fail_after(DIAL_S):
+                stream = await connect(address, context, self._identity.server_name)
+                return await greet(stream, hello, self._blocked)
+        except trio.TooSlowError as error:
+            raise LinkBrokenError(f"no answer within {DIAL_S:g} s") from error
+
+    def _refused(self, slot: str, error: DeniedError) -> Ending:
+        if error.code in Refusal.FINAL:
+            if slot != self._identity.trying:
+                raise error
+            # The renewed key never reached the master: the old one still counts.
+            _log.warning("the renewed key was refused", extra={"reason": error.text})
+            self._identity = self._folder.settle(self._identity, self._identity.slot)
+            return Ending(Parting.RENEWED, error.text)
+        return Ending(error.code, str(error))
+
+    async def _linked(self, link: AgentLink, welcome: m.Welcome) -> Ending:
+        self._link = link
+        self._set_period(welcome.period_ms)
+        try:
+            async with trio.open_nursery() as nursery:
+                self._nursery = nursery
+                nursery.start_soon(self._heart.run, link.post)
+                nursery.start_soon(self._keep_patience, link)
+                nursery.start_soon(self._renew_in_time, link, welcome)
+                for message in self._everything():
+                    link.post_bulk(message)
+                ending = await self._read(link)
+                nursery.cancel_scope.cancel()
+        finally:
+            self._nursery = None
+            if self._leaving is None:
+                self._link = None
+        await link.finish()
+        return ending
+
+    async def _read(self, link: AgentLink) -> Ending:
+        try:
+            while True:
+                for message in await link.receive():
+                    match message:
+                        case m.Ping(token):
+                            link.post(m.Pong(token))
+                        case m.Cadence(period_ms):
+                            self._set_period(period_ms)
+                        case m.Renewed() if self._take_renewed(message):
+                            link.post_farewell(Parting.RENEWED)
+                            return Ending(Parting.RENEWED, "the key was renewed")
+                        case m.Goodbye(code, text):
+                            return Ending(code, text or code)
+                        case _:
+                            pass  # acknowledgements and pongs: that they came is all they say
+        except LinkBrokenError as error:
+            return Ending("", str(error))
+        except RemoteProtocolError as error:
+            link.post_farewell(error.code, error.text)
+            return Ending("", f"the master broke the protocol: {error.text}")
+
+    async def _keep_patience(self, link: AgentLink) -> None:
+        settings, pinged_s = self._link_settings, -1.0
+        while True:
+            silence = Silence(link.heard_s, link.blocked_s, pinged_s)
+            await trio.sleep_until(next_look_s(silence, settings))
+            now_s = trio.current_time()
+            match judge(Silence(link.heard_s, link.blocked_s, pinged_s), settings, now_s):
+                case Verdict.PING:
+                    pinged_s = now_s
+                    link.post(m.Ping(int(now_s * 1000)))
+                case Verdict.SILENT:
+                    link.break_off(f"nothing was heard for {settings.read_timeout_s:g} s")
+                    return
+                case Verdict.SLOW:
+                    link.break_off(f"nothing was taken for {settings.write_timeout_s:g} s")
+                    return
+                case Verdict.WAIT:
+                    pass
+
+    async def _renew_in_time(self, link: AgentLink, welcome: m.Welcome) -> None:
+        await trio.sleep(renewal.delay_s(welcome, self._rng))
+        while True:
+            try:
+                link.post(await renewal.begin(self._folder, self._identity))
+            except (KeyMakingError, IdentityError) as error:
+                _log.error("the key cannot be renewed now", extra={"reason": str(error)})
+            await trio.sleep(renewal.retry_s(welcome))
+
+    async def _renew_first(self, link: AgentLink) -> Ending:
+        try:
+            with trio.fail_after(DIAL_S):
+                link.post(await renewal.begin(self._folder, self._identity))
+                while True:
+                    for message in await link.receive():
+                        match message:
+                            case m.Renewed() if self._take_renewed(message):
+                                return Ending(Parting.RENEWED, "the expired key was renewed")
+                            case m.Deny(code, text):
+                                return Ending(code, text)
+                            case _:
+                                return Ending("", "the expired key could not be renewed")
+        except (KeyMakingError, LinkBrokenError, RemoteProtocolError, trio.TooSlowError) as error:
+            return Ending("", f"the expired key was not renewed: {error}")
+        finally:
+            link.break_off("done")
+
+    def _take_renewed(self, renewed: m.Renewed) -> bool:
+        try:
+            self._identity = renewal.complete(self._folder, self._identity, renewed)
+        except IdentityError as error:
+            _log.error("the renewed certificate cannot be kept", extra={"reason": str(error)})
+            return False
+        return True
+
+    def _set_period(self, period_ms: int) -> None:
+        # The master wishes; this host's own settings decide how far it may go.
+        settings = self._settings
+        wished_s = period_ms / 1000
+        self._heart.set_period(min(max(wished_s, settings.period_min_s), settings.period_max_s))
+
+    def _blocked(self) -> None:
+        if self._link is not None and self._nursery is not None:
+            self._nursery.start_soon(self._link.drain)
+
+    async def _say_goodbye(self) -> None:
+        link, self._link = self._link, None
+        if link is not None and self._leaving is not None:
+            link.post_farewell(Parting.STOPPED, self._leaving)
+            await link.finish()

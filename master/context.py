@@ -1,0 +1,29 @@
+"""What every part of the master shares."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from master.audit import Audit
+from master.events import EventLog
+from master.store import Store
+from master.sweeper import Sweeper
+from shared.settings import LinkSettings, MasterSettings
+
+Spawn: TypeAlias = Callable[[Callable[[], Awaitable[object]]], None]
+"""Starts a background task in the master's nursery."""
+
+
+@dataclass(slots=True)
+class Context:
+    """Handed to every part. `settings` and `link` are replaced when the configuration is
+    reloaded."""
+
+    settings: MasterSettings
+    link: LinkSettings
+    store: Store
+    events: EventLog
+    audit: Audit
+    sweeper: Sweeper
+    spawn: Spawn
+    wall_ms: Callable[[], int]

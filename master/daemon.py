@@ -1,0 +1,298 @@
+"""The master as a process: what it is made of, who starts what, and how it stops.
+
+serve
+├ accept_tls (one per address)  → Entry → AgentSession | ViewerSession   a task per link
+├ accept_local                  → Entry → ViewerSession
+├ Sweeper      every deadline of links and nodes
+├ Feed         changes to viewers, four times a second
+├ Store        what may be written later
+├ Registry     "last seen", every half minute
+├ Audit        the limits' summary, every minute
+├ rotate_leaf  the master's own certificate, every thirty days
+└ signals      SIGTERM and SIGINT stop, SIGHUP reloads
+"""
+
+import datetime as dt
+import gc
+import json
+import logging
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Final, TypeAlias
+
+import trio
+
+from master.admission import Admission, AdmissionLimits
+from master.audit import Audit
+from master.authority import open_authority, port_context, rotate_leaf
+from master.context import Context
+from master.enrolment import Enrolment, load_identities
+from master.entry import Entry
+from master.events import EventLog
+from master.feed import Feed
+from master.identities import AGENT
+from master.joining import join_command
+from master.listener import accept_local, accept_tls, bind, bind_local, bound_address
+from master.registry import Registry
+from master.requests import Requests
+from master.sessions import Sessions
+from master.store import Store
+from master.sweeper import Sweeper
+from master.viewing import Viewers
+from shared import service_manager
+from shared.certificates import CertificateAuthority
+from shared.clock import wall_ms
+from shared.errors import UserError
+from shared.messages import Parting
+from shared.paths import StateFolder
+from shared.private_files import write_private
+from shared.settings import LinkSettings, MasterSettings, changes
+
+FIRST_TOKEN_LIFE_S: Final = 3600
+FIRST_TOKEN_USES: Final = 100
+"""The token of the first start: an hour to bring a hundred hosts in, without a second thought."""
+
+STOP_S: Final = 3.0
+"""How long links get to read their goodbye when the master stops."""
+
+GC_THRESHOLDS: Final = (50_000, 20, 1000)
+"""With ten thousand tasks alive the collector's defaults cost up to half of the processor and all
+of the 99th percentile of latency."""
+
+Reload: TypeAlias = Callable[[], tuple[MasterSettings, LinkSettings]]
+"""Reads the configuration anew; raises UserError when it is no good."""
+
+_log: Final = logging.getLogger(__name__)
+
+
+def run(
+    folder: StateFolder,
+    settings: MasterSettings,
+    link: LinkSettings,
+    *,
+    reload: Reload | None = None,
+    print_line: Callable[[str], None] = print,
+) -> int:
+    """Runs a master on `folder` until SIGTERM or SIGINT; returns the exit code, 0.
+
+    Raises:
+        UserError: it cannot start: another master runs on the folder, an address is taken, …
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_only_one(folder))
+        authority, is_new = open_authority(folder.ca_dir, dt.datetime.now(dt.UTC))
+        store = Store.open(folder.database)
+        stack.callback(store.close)
+        audit = Audit(folder.audit, wall_ms)
+        stack.callback(audit.close)
+        listeners = bind(settings.listen, settings.backlog)
+        for sock in listeners:
+            stack.callback(sock.close)
+        local = bind_local(folder.socket)
+        stack.callback(folder.socket.unlink, missing_ok=True)
+        stack.callback(local.close)
+        master = Master(folder, settings, link, authority=authority, store=store, audit=audit)
+        trio.run(
+            partial(
+                master.serve,
+                listeners,
+                local,
+                is_first_start=is_new,
+                reload=reload,
+                print_line=print_line,
+            )
+        )
+    return 0
+
+
+class Master:
+    """Everything a master is made of, put together but not started."""
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        settings: MasterSettings,
+        link: LinkSettings,
+        *,
+        authority: CertificateAuthority,
+        store: Store,
+        audit: Audit,
+    ) -> None:
+        self.folder: Final = folder
+        self.settings = settings
+        self.link = link
+        self.authority: Final = authority
+        self.store: Final = store
+        self.audit: Final = audit
+
+    async def serve(
+        self,
+        listeners: list[socket.socket],
+        local: socket.socket,
+        *,
+        is_first_start: bool,
+        reload: Reload | None,
+        print_line: Callable[[str], None],
+    ) -> None:
+        """Serves until a signal says stop; then tells every link, and waits for what is unsaved."""
+        async with trio.open_nursery() as nursery:
+            parts = self.assemble(nursery)
+            context = port_context(self.authority, dt.datetime.now(dt.UTC))
+            for sock in listeners:
+                nursery.start_soon(accept_tls, sock, context, parts.entry, self.audit, nursery)
+            nursery.start_soon(accept_local, local, parts.entry, nursery)
+            nursery.start_soon(rotate_leaf, self.authority, context)
+            nursery.start_soon(service_manager.keep_alive)
+            await self._announce(listeners, parts, is_first_start, print_line)
+            gc.freeze()
+            gc.set_threshold(*GC_THRESHOLDS)
+            service_manager.notify(service_manager.READY)
+            await self._heed_signals(parts, reload)
+            service_manager.notify(service_manager.STOPPING)
+            for sock in listeners:
+                trio.lowlevel.notify_closing(sock)
+                sock.close()
+            await parts.stop()
+            nursery.cancel_scope.cancel()
+        self.folder.master_json.unlink(missing_ok=True)
+
+    def assemble(self, nursery: trio.Nursery) -> "Parts":
+        """Loads what is known and starts the background tasks in `nursery`."""
+        now_s = trio.current_time()
+        sweeper, feed = Sweeper(), Feed()
+        events = EventLog(self.store, wall_ms, self.settings.events_kept)
+        context = Context(
+            self.settings,
+            self.link,
+            self.store,
+            events,
+            self.audit,
+            sweeper,
+            nursery.start_soon,
+            wall_ms,
+        )
+        registry = Registry(context, feed)
+        registry.load(now_s)
+        enrolment = Enrolment(context, self.authority, load_identities(self.store), registry)
+        sessions = Sessions(context, registry, enrolment)
+        requests = Requests(context, registry, enrolment, sessions.end)
+        viewers = Viewers(context, feed, requests)
+        admission = Admission(admission_limits(self.settings), now_s)
+        for node in registry:
+            admission.remember(node.address.rpartition(":")[0].strip("[]"))
+        for task in (sweeper.run, feed.run, self.store.run, registry.run, self.audit.run):
+            nursery.start_soon(task)
+        return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
+
+    async def _announce(
+        self,
+        listeners: list[socket.socket],
+        parts: "Parts",
+        is_first_start: bool,
+        print_line: Callable[[str], None],
+    ) -> None:
+        addresses = [bound_address(sock) for sock in listeners]
+        parts.context.events.record("master-started", text=", ".join(addresses))
+        description = json.dumps({"listen": addresses, "pid": os.getpid()})
+        write_private(self.folder.master_json, description.encode())
+        print_line(f"listening on {', '.join(addresses)}")
+        if is_first_start:
+            token, _ = await parts.enrolment.create_token(
+                AGENT, FIRST_TOKEN_LIFE_S, FIRST_TOKEN_USES
+            )
+            print_line("to join a host, run there (within an hour, up to 100 hosts):")
+            print_line(f"  {join_command(token.encode(), addresses)}")
+
+    async def _heed_signals(self, parts: "Parts", reload: Reload | None) -> None:
+        heeded = [signal.SIGTERM, signal.SIGINT]
+        if hasattr(signal, "SIGHUP"):
+            heeded.append(signal.SIGHUP)
+        with trio.open_signal_receiver(*heeded) as signals:
+            async for number in signals:
+                if number in {signal.SIGTERM, signal.SIGINT}:
+                    _log.info("stopping", extra={"signal": signal.Signals(number).name})
+                    return
+                if reload is not None:
+                    service_manager.notify(service_manager.RELOADING)
+                    self._reload(parts, reload)
+                    service_manager.notify(service_manager.READY)
+
+    def _reload(self, parts: "Parts", reload: Reload) -> None:
+        try:
+            settings, link = reload()
+        except UserError as error:
+            _log.error("not reloaded, the old settings stay", extra={"error": str(error)})
+            return
+        changed = changes(self.settings, settings, "master.")
+        changed_link = changes(self.link, link, "link.")
+        applied = changed[0] + changed_link[0]
+        waiting = changed[1] + changed_link[1]
+        parts.change(settings, link, period_changed="master.period_s" in applied)
+        self.settings, self.link = settings, link
+        _log.info(
+            "reloaded",
+            extra={
+                "applied": ", ".join(applied) or "-",
+                "needs_restart": ", ".join(waiting) or "-",
+            },
+        )
+
+
+class Parts:
+    """What the running master is asked to change or to stop."""
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry: Final = entry
+        self.enrolment: Final = entry.enrolment
+        self.context: Final = entry.context
+
+    def change(self, settings: MasterSettings, link: LinkSettings, *, period_changed: bool) -> None:
+        """Other settings from now on, as far as they can be changed at run time."""
+        self.context.settings, self.context.link = settings, link
+        self.context.events.kept = settings.events_kept
+        self.entry.admission.change(admission_limits(settings))
+        if period_changed:
+            self.entry.sessions.change_period(round(settings.period_s * 1000))
+
+    async def stop(self) -> None:
+        """Says goodbye to every link, gives them `STOP_S` to read it, and saves."""
+        sessions, viewers = self.entry.sessions, self.entry.viewers
+        sessions.end_all(Parting.RESTARTING, "the master is stopping")
+        viewers.end_all(Parting.RESTARTING, "the master is stopping")
+        with trio.move_on_after(STOP_S):
+            await sessions.wait_empty()
+            await viewers.wait_empty()
+        self.entry.registry.save()
+        self.context.events.record("master-stopped")
+        await self.context.store.flush()
+
+
+def admission_limits(settings: MasterSettings) -> AdmissionLimits:
+    return AdmissionLimits(
+        settings.unauthenticated_connections,
+        settings.unauthenticated_connections_per_address,
+        settings.handshakes_per_s,
+    )
+
+
+@contextmanager
+def _only_one(folder: StateFolder) -> Iterator[None]:
+    # The lock is the kernel's: it ends with the process, however that ends.
+    folder.ensure()
+    with folder.lock.open("a") as lock:
+        try:
+            import fcntl  # noqa: PLC0415 - absent on Windows, where a master is not supported
+        except ImportError:
+            yield
+            return
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another master runs on {folder.root}; stop it, or name another folder with --data"
+            ) from error
+        yield

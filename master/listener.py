@@ -1,0 +1,181 @@
+"""Listening: TCP on every address asked for, and the unix socket for this host's operator."""
+
+import errno
+import logging
+import os
+import socket
+import ssl
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from master.audit import Audit
+from master.entry import Entry
+from shared.addresses import Address, parse_address
+from shared.errors import UserError
+from shared.unix_socket import short_path
+
+ACCEPT_BURST: Final = 64
+"""Connections accepted before the others get their turn: in a storm, accepting one at a time lets
+the kernel's queue overflow, and the peers wait three seconds for their SYN to be repeated."""
+
+OUT_OF_RESOURCES_S: Final = 0.1
+"""Pause when there is no descriptor left: connections that end free some."""
+
+LOCAL_BACKLOG: Final = 64
+
+_OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_log: Final = logging.getLogger(__name__)
+
+
+def bind(listen: Iterable[str], backlog: int) -> list[socket.socket]:
+    """Listening TCP sockets for `HOST:PORT`s; no host means every address, IPv4 and IPv6.
+
+    Raises:
+        UserError: an address cannot be listened on; says which and why. None is left open.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        for text in listen:
+            address = parse_address(text)
+            if address.host:
+                sockets += _bind_host(address, backlog)
+            else:
+                sockets += _bind_everywhere(address.port, backlog)
+    except UserError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
+
+
+def bound_address(sock: socket.socket) -> str:
+    """What a socket listens on, as `HOST:PORT`."""
+    host, port = sock.getsockname()[:2]
+    return str(Address(host, port))
+
+
+def bind_local(path: Path) -> socket.socket:
+    """The unix socket at `path`, for this user only. One left by a crash is replaced.
+
+    Raises:
+        UserError: it cannot be made there.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path.unlink(missing_ok=True)
+        with short_path(path) as name:
+            # The folder is this user's alone, so nobody can connect before the mode is set.
+            sock.bind(name)
+        path.chmod(0o600)
+        sock.listen(LOCAL_BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise UserError(f"cannot listen on {path}: {error.strerror or error}") from error
+    sock.setblocking(False)
+    return sock
+
+
+async def accept_tls(
+    listener: socket.socket,
+    context: ssl.SSLContext,
+    entry: Entry,
+    audit: Audit,
+    nursery: trio.Nursery,
+) -> None:
+    """Accepts for ever; whoever is over a limit is closed before anything is read."""
+    while True:
+        await trio.lowlevel.wait_readable(listener)
+        for _ in range(ACCEPT_BURST):
+            accepted = await _accept(listener)
+            if accepted is None:
+                break
+            sock, peer = accepted
+            address = str(peer[0]).removeprefix("::ffff:")
+            ticket = entry.admission.knock(address, trio.current_time())
+            if isinstance(ticket, str):
+                audit.limit_hit(ticket, address)
+                sock.close()
+            else:
+                nursery.start_soon(entry.serve_tls, sock, address, ticket, context)
+
+
+async def accept_local(listener: socket.socket, entry: Entry, nursery: trio.Nursery) -> None:
+    """Accepts on the unix socket for ever: this user and root, nobody else."""
+    while True:
+        await trio.lowlevel.wait_readable(listener)
+        accepted = await _accept(listener)
+        if accepted is None:
+            continue
+        sock, _ = accepted
+        if _is_trusted(sock):
+            nursery.start_soon(entry.serve_local, sock)
+        else:
+            sock.close()
+
+
+async def _accept(listener: socket.socket) -> tuple[socket.socket, tuple[object, ...]] | None:
+    try:
+        sock, peer = listener.accept()
+    except (BlockingIOError, ConnectionAbortedError):
+        return None
+    except OSError as error:
+        if error.errno not in _OUT_OF_RESOURCES:
+            raise
+        _log.error("cannot accept", extra={"error": error.strerror})
+        await trio.sleep(OUT_OF_RESOURCES_S)
+        return None
+    return sock, peer if isinstance(peer, tuple) else ()
+
+
+def _is_trusted(sock: socket.socket) -> bool:
+    if not hasattr(socket, "SO_PEERCRED"):
+        return True  # the socket's mode 0600 in a folder of mode 0700 is all there is
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, user, _ = struct.unpack("3i", credentials)
+    return user in {0, os.geteuid()}
+
+
+def _bind_host(address: Address, backlog: int) -> list[socket.socket]:
+    try:
+        found = socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except (socket.gaierror, UnicodeError) as error:
+        raise UserError(f"cannot listen on {address}: no such host: {error}") from error
+    unique = dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found)
+    return [_listen(family, sockaddr, address, backlog) for family, sockaddr in unique]
+
+
+def _bind_everywhere(port: int, backlog: int) -> list[socket.socket]:
+    everywhere = Address("", port)
+    first = _listen(socket.AF_INET, ("0.0.0.0", port), everywhere, backlog)  # noqa: S104 - asked for
+    if not socket.has_ipv6:
+        return [first]
+    try:
+        port = first.getsockname()[1]
+        return [first, _listen(socket.AF_INET6, ("::", port), everywhere, backlog)]
+    except UserError as error:
+        _log.warning("listening on IPv4 only", extra={"reason": str(error)})
+        return [first]
+
+
+def _listen(
+    family: int, sockaddr: tuple[object, ...], address: Address, backlog: int
+) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(sockaddr)
+        sock.listen(backlog)
+    except OSError as error:
+        sock.close()
+        hint = ": is another master running?" if error.errno == errno.EADDRINUSE else ""
+        raise UserError(f"cannot listen on {address}: {error.strerror or error}{hint}") from error
+    sock.setblocking(False)
+    return sock

@@ -1,0 +1,131 @@
+"""One node as the master knows it: what the registry stores, and what its agent said last."""
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from shared.inventory import Inventory
+from shared.liveness import Liveness
+from shared.messages import FamilySample, NodeInfo, NodeVitals, Trouble
+from shared.text import NAME_LIMIT_CHARACTERS
+
+if TYPE_CHECKING:
+    from master.sessions import AgentSession
+
+NIL: Final = msgspec.Raw(b"\xc0")
+"""MessagePack's nil: no beat yet, no inventory yet."""
+
+FAMILIES_LIMIT: Final = 32
+"""Families kept of one node: twice what an agent of this version has. With the limit of a frame it
+bounds what a hostile agent can make the master hold."""
+
+
+FILESYSTEMS_LIMIT: Final = 256
+MOUNT_LIMIT_CHARACTERS: Final = 128
+"""What every viewer's list holds of a node: with these, one node always fits one message."""
+
+
+class Node:
+    """Mutable, owned by the registry. The core sample is kept as it came (300 bytes, not 2.4
+    kB)."""
+
+    __slots__ = (
+        "address",
+        "agent_labels",
+        "agent_version",
+        "certificate_expires_wall_ms",
+        "conflict",
+        "core",
+        "families",
+        "filesystems",
+        "first_seen_wall_ms",
+        "inventory",
+        "labels",
+        "liveness",
+        "name",
+        "node_id",
+        "note",
+        "os",
+        "period_ms",
+        "seen_mono_s",
+        "seen_wall_ms",
+        "session",
+        "since_wall_ms",
+        "troubles",
+    )
+
+    def __init__(
+        self, node_id: str, name: str, liveness: Liveness, first_seen_wall_ms: int
+    ) -> None:
+        self.node_id: Final = node_id
+        self.name = name
+        self.liveness = liveness
+        self.first_seen_wall_ms = first_seen_wall_ms
+        self.since_wall_ms = first_seen_wall_ms
+        self.labels: dict[str, str] = {}
+        self.agent_labels: dict[str, str] = {}
+        self.note = ""
+        self.address = ""
+        self.agent_version = ""
+        self.certificate_expires_wall_ms = 0
+        self.seen_mono_s: float | None = None
+        self.seen_wall_ms: int | None = None
+        self.period_ms = 0
+        self.core: bytes | None = None
+        self.troubles: tuple[Trouble, ...] = ()
+        self.inventory: bytes | None = None
+        self.os = ""
+        self.filesystems: tuple[str, ...] = ()
+        self.families: dict[str, FamilySample] = {}
+        self.conflict = False
+        self.session: AgentSession | None = None
+
+    def __repr__(self) -> str:
+        return f"<Node {self.name} {self.liveness.state}>"
+
+    def take_inventory(self, packed: bytes, inventory: Inventory) -> None:
+        """Keeps an inventory, and apart from it what every viewer's list shows."""
+        self.inventory = packed
+        self.os = inventory.os[:NAME_LIMIT_CHARACTERS]
+        self.filesystems = tuple(
+            filesystem.mount[:MOUNT_LIMIT_CHARACTERS]
+            for filesystem in inventory.filesystems[:FILESYSTEMS_LIMIT]
+        )
+        self.agent_labels = dict(inventory.labels)
+
+    def take_family(self, sample: FamilySample) -> bool:
+        """Keeps the newest sample of a family; False when there are too many families already."""
+        if sample.family not in self.families and len(self.families) >= FAMILIES_LIMIT:
+            return False
+        self.families[sample.family] = sample
+        return True
+
+    def info(self) -> NodeInfo:
+        """What changes rarely. The operator's labels win over the agent's own."""
+        return NodeInfo(
+            self.node_id,
+            self.name,
+            self.agent_labels | self.labels,
+            self.note,
+            self.address,
+            self.agent_version,
+            self.first_seen_wall_ms,
+            self.os,
+            self.filesystems,
+            self.certificate_expires_wall_ms,
+        )
+
+    def vitals(self) -> NodeVitals:
+        """What changes with every beat."""
+        return NodeVitals(
+            self.node_id,
+            self.liveness.state,
+            self.liveness.reason,
+            self.since_wall_ms,
+            None if self.seen_mono_s is None else int(self.seen_mono_s * 1000),
+            self.seen_wall_ms,
+            self.period_ms,
+            NIL if self.core is None else msgspec.Raw(self.core),
+            self.troubles,
+            self.conflict,
+        )

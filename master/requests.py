@@ -1,0 +1,267 @@
+"""What viewers may ask, and what the operator may order."""
+
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import msgspec
+import trio
+from msgspec.structs import replace
+
+from master.context import Context
+from master.enrolment import Enrolment, update_identity
+from master.events import Follower
+from master.identities import ROLES, TokenRecord
+from master.node import NIL, Node
+from master.registry import NoSuchNodeError, Registry
+from master.store import StoreError
+from shared import messages as m
+from shared.connection import TRANSFER_LIMIT_BYTES
+from shared.errors import RemoteProtocolError, Violation
+from shared.liveness import Revoked
+from shared.text import NAME_LIMIT_CHARACTERS, clean
+
+EVENTS_LIMIT: Final = 500
+"""Events in one answer: half of what fits into a message."""
+
+LABELS_LIMIT: Final = 64
+TOKEN_LIFE_LIMIT_S: Final = 365 * 86400
+TOKEN_USES_LIMIT: Final = 1_000_000
+
+_DETAIL_BYTES: Final = TRANSFER_LIMIT_BYTES - 64 * 1024
+"""Room for families in an answer, beside the node's own values."""
+
+
+class FailureError(Exception):
+    """A request that cannot be carried out: what the viewer is told."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code: Final = code
+        self.text: Final = text
+
+
+class Viewer:
+    """Who asks: what it may do, and what it follows."""
+
+    def __init__(
+        self, identity: str, *, may_operate: bool, send_event: Callable[[int, m.Event], None]
+    ) -> None:
+        self.identity: Final = identity
+        self.may_operate: Final = may_operate
+        self.send_event: Final = send_event
+        self.following: list[Follower] = []
+
+
+EndAgent: TypeAlias = Callable[[Node, str, str], None]
+"""Cuts a node's live link, with a code and words for the agent; nothing when there is none."""
+
+
+class Requests:
+    """Answers requests. Orders are on disk before they are confirmed."""
+
+    def __init__(
+        self, context: Context, registry: Registry, enrolment: Enrolment, end_agent: EndAgent
+    ) -> None:
+        self._context = context
+        self._registry = registry
+        self._enrolment = enrolment
+        self._end_agent = end_agent
+
+    async def answer(self, request: m.FromClient, viewer: Viewer) -> m.ToViewer:
+        """The reply to one request; `Failed` when it cannot be carried out.
+
+        Raises:
+            RemoteProtocolError: it is not a request.
+        """
+        number = getattr(request, "request", None)
+        if not isinstance(number, int):
+            raise RemoteProtocolError(
+                Violation.BAD_MESSAGE, f"{type(request).__name__} is not a request"
+            )
+        try:
+            return await self._dispatch(request, viewer)
+        except FailureError as failure:
+            return m.Failed(number, failure.code, failure.text)
+        except NoSuchNodeError as error:
+            return _no_such_node(number, error)
+        except StoreError as error:
+            return m.Failed(number, "not-stored", clean(str(error)))
+
+    def unfollow(self, viewer: Viewer) -> None:
+        """The viewer is gone: nothing is sent to it any more."""
+        for follower in viewer.following:
+            self._context.events.unfollow(follower)
+
+    async def _dispatch(self, request: m.FromClient, viewer: Viewer) -> m.ToViewer:
+        match request:
+            case m.GetNode(number, wanted):
+                return self._detail(number, self._registry.find(wanted))
+            case m.ListEvents():
+                return await self._list_events(request, viewer)
+            case _ if viewer.may_operate:
+                return await self._operate(request)
+            case _:
+                raise FailureError(
+                    "not-allowed", "a remote viewer only reads; do this on the master's host"
+                )
+
+    async def _operate(self, request: m.FromClient) -> m.ToViewer:
+        match request:
+            case m.SetLabels():
+                return await self._set_labels(request)
+            case m.RevokeNode(number, wanted):
+                return await self._revoke(number, self._registry.find(wanted))
+            case m.ForgetNode(number, wanted):
+                return await self._forget(number, self._registry.find(wanted))
+            case _:
+                return await self._manage_tokens(request)
+
+    async def _manage_tokens(self, request: m.FromClient) -> m.ToViewer:
+        match request:
+            case m.CreateToken():
+                return await self._create_token(request)
+            case m.ListTokens(number):
+                return self._list_tokens(number)
+            case m.RevokeToken(number, token_id):
+                return await self._revoke_token(number, token_id)
+            case _:
+                raise RemoteProtocolError(
+                    Violation.BAD_MESSAGE, f"{type(request).__name__} is not a request"
+                )
+
+    def _detail(self, number: int, node: Node) -> m.NodeDetail:
+        families: list[m.FamilySample] = []
+        left_out: list[str] = []
+        room = _DETAIL_BYTES
+        for sample in sorted(node.families.values(), key=lambda sample: len(bytes(sample.data))):
+            room -= len(bytes(sample.data)) + 128
+            if room > 0:
+                families.append(sample)
+            else:
+                left_out.append(sample.family)
+        return m.NodeDetail(
+            number,
+            int(trio.current_time() * 1000),
+            node.info(),
+            node.vitals(),
+            NIL if node.inventory is None else msgspec.Raw(node.inventory),
+            tuple(families),
+            tuple(left_out),
+        )
+
+    async def _list_events(self, request: m.ListEvents, viewer: Viewer) -> m.Events:
+        node = self._registry.find(request.node) if request.node else None
+        node_id = node.node_id if node else None
+        if request.follow:
+            self._follow(request.request, node_id, viewer)
+        limit = min(request.limit, EVENTS_LIMIT)
+        return m.Events(request.request, await self._context.events.latest(limit, node_id))
+
+    def _follow(self, number: int, node_id: str | None, viewer: Viewer) -> None:
+        def pass_on(event: m.Event) -> None:
+            if node_id is None or event.node_id == node_id:
+                viewer.send_event(number, event)
+
+        viewer.following.append(pass_on)
+        self._context.events.follow(pass_on)
+
+    async def _set_labels(self, request: m.SetLabels) -> m.Done:
+        node = self._registry.find(request.node)
+        labels = dict(node.labels)
+        for key, value in request.put.items():
+            safe = clean(key, NAME_LIMIT_CHARACTERS).strip()
+            if not safe or "=" in safe:
+                raise FailureError("bad-request", f"{safe!r} cannot be a label")
+            labels[safe] = clean(value, NAME_LIMIT_CHARACTERS)
+        for key in request.remove:
+            labels.pop(key, None)
+        if len(labels) > LABELS_LIMIT:
+            raise FailureError("bad-request", f"a node has at most {LABELS_LIMIT} labels")
+        node.labels = labels
+        if request.note is not None:
+            node.note = clean(request.note)
+        self._registry.info_changed(node)
+        await self._context.store.flush()
+        return m.Done(request.request, node.name)
+
+    async def _revoke(self, number: int, node: Node) -> m.Done:
+        identity = self._enrolment.identities.get(node.node_id)
+        if identity is not None and not identity.revoked:
+            revoked = replace(identity, revoked=True)
+            # In force at once; on disk before it is confirmed.
+            self._enrolment.identities.put(revoked)
+            self._end_agent(node, m.Parting.REVOKED, "revoked by the operator")
+            self._registry.apply(node, Revoked(), trio.current_time())
+            self._context.audit.record("revoked", identity=node.node_id, name=node.name)
+            await self._context.store.write(update_identity(revoked))
+        return m.Done(number, node.name)
+
+    async def _forget(self, number: int, node: Node) -> m.Done:
+        self._enrolment.identities.drop(node.node_id)
+        self._end_agent(node, m.Parting.REVOKED, "forgotten by the operator")
+        statement = self._registry.forget(node)
+        self._context.events.record("forgotten", node_id=node.node_id, name=node.name)
+        self._context.audit.record("forgotten", identity=node.node_id, name=node.name)
+        await self._context.store.write(
+            statement, ("DELETE FROM identities WHERE identity = ?", (node.node_id,))
+        )
+        return m.Done(number, node.name)
+
+    async def _create_token(self, request: m.CreateToken) -> m.TokenCreated:
+        if request.role not in ROLES:
+            raise FailureError("bad-request", f"a token is for one of: {', '.join(ROLES)}")
+        if not 1 <= request.life_s <= TOKEN_LIFE_LIMIT_S:
+            raise FailureError("bad-request", "a token lives from one second to a year")
+        if not 1 <= request.uses <= TOKEN_USES_LIMIT:
+            raise FailureError("bad-request", f"a token has 1 to {TOKEN_USES_LIMIT} uses")
+        token, record = await self._enrolment.create_token(
+            request.role, request.life_s, request.uses
+        )
+        self._context.events.record(
+            "token-created", text=f"{token.token_id.hex()} for {record.role}s"
+        )
+        return m.TokenCreated(
+            request.request, token.encode(), token.token_id.hex(), record.expires_wall_ms
+        )
+
+    def _list_tokens(self, number: int) -> m.Tokens:
+        now_wall_ms = self._context.wall_ms()
+        return m.Tokens(
+            number,
+            tuple(
+                m.TokenInfo(
+                    token.token_id.hex(),
+                    token.role,
+                    token.created_wall_ms,
+                    token.expires_wall_ms,
+                    token.uses_left,
+                    token.state(now_wall_ms),
+                )
+                for token in self._enrolment.identities.tokens()[-EVENTS_LIMIT:]
+            ),
+        )
+
+    async def _revoke_token(self, number: int, wanted: str) -> m.Done:
+        found = [
+            token
+            for token in self._enrolment.identities.tokens()
+            if wanted and token.token_id.hex().startswith(wanted.lower())
+        ]
+        await self._enrolment.revoke_token(_only(found, wanted))
+        return m.Done(number, found[0].token_id.hex())
+
+
+def _only(found: list[TokenRecord], wanted: str) -> TokenRecord:
+    if not found:
+        raise FailureError("not-found", f"no token {clean(wanted)!r}; see: heartline token list")
+    if len(found) > 1:
+        raise FailureError("ambiguous", f"{len(found)} tokens begin with {clean(wanted)!r}")
+    return found[0]
+
+
+def _no_such_node(number: int, error: NoSuchNodeError) -> m.Failed:
+    wanted = clean(error.wanted, NAME_LIMIT_CHARACTERS)
+    if not error.candidates:
+        return m.Failed(number, "not-found", f"no node {wanted!r}; see: heartline nodes")
+    some = ", ".join(error.candidates[:8])
+    return m.Failed(number, "ambiguous", f"{wanted!r} could be any of: {some}")

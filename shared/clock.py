@@ -1,0 +1,9 @@
+"""The wall clock, read in one place. It goes into records that people read; no decision rests on
+it, but for the expiry of certificates and tokens, which is the master's."""
+
+import time
+
+
+def wall_ms() -> int:
+    """Unix time in milliseconds by this host's clock."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,57 @@
+"""How long one end of a link waits for the other: pure decisions, for whoever keeps the time.
+
+A silent peer is pinged after `ping_after_s` and given up after `read_timeout_s`; a peer that takes
+nothing of what is sent is given up after `write_timeout_s`. Both ends do this on their own: the
+shorter timeout wins.
+"""
+
+from enum import Enum
+
+from msgspec import Struct
+
+from shared.settings import LinkSettings
+
+
+class Verdict(Enum):
+    """What to do about a peer."""
+
+    WAIT = "wait"
+    PING = "ping"
+    SILENT = "silent"
+    """Nothing was heard for too long: give the link up."""
+    SLOW = "slow"
+    """Nothing was taken for too long: give the link up."""
+
+
+class Silence(Struct, frozen=True, gc=False):
+    """What one end knows of the other, on its own monotonic clock."""
+
+    heard_s: float
+    """When bytes last arrived."""
+    blocked_s: float | None
+    """Since when the peer has taken nothing of what waits; None when nothing waits."""
+    pinged_s: float
+    """When it was last pinged; before `heard_s` when it has answered since."""
+
+
+def next_look_s(silence: Silence, settings: LinkSettings) -> float:
+    """When `judge` will first say something other than WAIT, unless the peer does something."""
+    pinged = silence.pinged_s >= silence.heard_s
+    patience_s = settings.read_timeout_s if pinged else settings.ping_after_s
+    at_s = silence.heard_s + patience_s
+    if silence.blocked_s is not None:
+        at_s = min(at_s, silence.blocked_s + settings.write_timeout_s)
+    return at_s
+
+
+def judge(silence: Silence, settings: LinkSettings, now_s: float) -> Verdict:
+    """What to do about the peer now."""
+    blocked_s = silence.blocked_s
+    if blocked_s is not None and now_s >= blocked_s + settings.write_timeout_s:
+        return Verdict.SLOW
+    if now_s >= silence.heard_s + settings.read_timeout_s:
+        return Verdict.SILENT
+    pinged = silence.pinged_s >= silence.heard_s
+    if not pinged and now_s >= silence.heard_s + settings.ping_after_s:
+        return Verdict.PING
+    return Verdict.WAIT

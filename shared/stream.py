@@ -1,0 +1,180 @@
+"""A socket, plain or TLS, driven by trio without a layer in between.
+
+A non-blocking `ssl.SSLSocket` on the socket itself costs a tenth of `trio.SSLStream` per message
+and half of its memory (docs/decisions has the figures), and lets OpenSSL send its own alerts.
+Rules:
+
+- Read until it would block, then wait. There is no cancel scope and no deadline in here.
+- `send_nowait` never waits. A refused write must be repeated with the same bytes (an OpenSSL rule);
+  `shared.outbox` keeps to it.
+- What goes wrong with the peer is a `LinkBrokenError` that says how.
+"""
+
+import socket
+import ssl
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import trio
+
+from shared.errors import LinkBrokenError
+
+RECEIVE_BYTES: Final = 16 * 1024
+"""One TLS record at most, and the most one peer is read before the others get their turn."""
+
+_READS_BEFORE_YIELDING: Final = 8
+
+
+class LinkStream(Protocol):
+    """What a link needs of a transport; sockets here, memory in tests."""
+
+    async def receive_some(self) -> bytes:
+        """Some bytes, or b"" at the end of the stream. Raises LinkBrokenError."""
+        ...
+
+    def send_nowait(self, data: bytes) -> bool:
+        """Whether `data` was taken whole; if not, repeat with the same bytes. Raises
+        LinkBrokenError."""
+        ...
+
+    async def wait_writable(self) -> None:
+        """Until `send_nowait` is worth repeating. Raises LinkBrokenError."""
+        ...
+
+    def shutdown(self) -> None:
+        """Nothing more will be sent; the peer sees the end of the stream after what was."""
+        ...
+
+    def close(self) -> None:
+        """At once; wakes whoever waits with LinkBrokenError. May be called twice."""
+        ...
+
+
+class SocketStream:
+    """A connected non-blocking socket. Takes it over: closing the stream closes the socket."""
+
+    __slots__ = ("_accepted", "_reads", "_socket")
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self._socket: socket.socket | None = sock
+        self._accepted = 0
+        self._reads = 0
+
+    def __repr__(self) -> str:
+        return f"<SocketStream {'closed' if self._socket is None else self._socket.fileno()}>"
+
+    @property
+    def socket(self) -> socket.socket:
+        """The socket underneath.
+
+        Raises:
+            LinkBrokenError: the stream is closed.
+        """
+        if self._socket is None:
+            raise LinkBrokenError("closed on this side")
+        return self._socket
+
+    async def handshake(self, check: Callable[[], None] | None = None) -> None:
+        """Completes the TLS handshake; `check` runs whenever the peer has sent something.
+
+        Raises:
+            LinkBrokenError: the handshake failed; OpenSSL has told the peer why.
+        """
+        sock = self.socket
+        assert isinstance(sock, ssl.SSLSocket)
+        while True:
+            try:
+                sock.do_handshake()
+            except ssl.SSLWantReadError:
+                await _wait(trio.lowlevel.wait_readable, sock)
+            except ssl.SSLWantWriteError:
+                await _wait(trio.lowlevel.wait_writable, sock)
+            except OSError as error:
+                raise _broken(error) from error
+            else:
+                return
+            if check is not None:
+                check()
+
+    async def receive_some(self) -> bytes:
+        sock = self.socket
+        self._reads += 1
+        if self._reads > _READS_BEFORE_YIELDING:
+            # A peer that sends faster than it is read would otherwise keep the event loop to
+            # itself.
+            self._reads = 0
+            await trio.lowlevel.checkpoint()
+        while True:
+            try:
+                return sock.recv(RECEIVE_BYTES)
+            except (BlockingIOError, ssl.SSLWantReadError):
+                self._reads = 0
+                await _wait(trio.lowlevel.wait_readable, sock)
+            except ssl.SSLWantWriteError:
+                await _wait(trio.lowlevel.wait_writable, sock)
+            except OSError as error:
+                raise _broken(error) from error
+
+    def send_nowait(self, data: bytes) -> bool:
+        sock = self.socket
+        try:
+            while self._accepted < len(data):
+                rest = data[self._accepted :] if self._accepted else data
+                self._accepted += sock.send(rest)
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            return False
+        except OSError as error:
+            raise _broken(error) from error
+        self._accepted = 0
+        return True
+
+    async def wait_writable(self) -> None:
+        await _wait(trio.lowlevel.wait_writable, self.socket)
+
+    def shutdown(self) -> None:
+        if self._socket is None:
+            return
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            return  # the peer was faster
+
+    def close(self) -> None:
+        if self._socket is not None:
+            sock, self._socket = self._socket, None
+            trio.lowlevel.notify_closing(sock)
+            sock.close()
+
+
+def tls_client(sock: socket.socket, context: ssl.SSLContext, server_name: str) -> SocketStream:
+    """The client's end of TLS over a connected socket; the handshake is still to be done."""
+    sock.setblocking(False)
+    wrapped = context.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
+    return SocketStream(wrapped)
+
+
+def tls_server(sock: socket.socket, context: ssl.SSLContext) -> SocketStream:
+    """The master's end of TLS over an accepted socket; the handshake is still to be done."""
+    sock.setblocking(False)
+    wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+    return SocketStream(wrapped)
+
+
+class _Wait(Protocol):
+    async def __call__(self, sock: socket.socket, /) -> None: ...
+
+
+async def _wait(wait: _Wait, sock: socket.socket) -> None:
+    try:
+        await wait(sock)
+    except (trio.ClosedResourceError, ValueError) as error:
+        raise LinkBrokenError("closed on this side") from error
+
+
+def _broken(error: OSError) -> LinkBrokenError:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return LinkBrokenError(f"TLS: the peer's certificate is not good: {error.verify_message}")
+    if isinstance(error, ssl.SSLError):
+        return LinkBrokenError(f"TLS: {(error.reason or str(error)).lower().replace('_', ' ')}")
+    return LinkBrokenError((error.strerror or str(error) or type(error).__name__).lower())
