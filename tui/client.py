@@ -26,6 +26,9 @@ from tui.link import Link, LinkState, Viewer
 CONNECT_TIMEOUT_S: Final = 10.0
 """For the connection, and again for the greeting: a packet may be lost twice in it."""
 
+FIRST_PING_S: Final = 1.0
+"""After the welcome: by then the first picture is painted and does not count as delay."""
+
 PING_EVERY_S: Final = 10.0
 """Keeps a silent link apart from a dead one, and measures the delay of a busy one."""
 
@@ -209,7 +212,7 @@ class _Session:
         match message:
             case m.ViewerWelcome():
                 writer.write(self._connection.send(m.Watch()))
-                self._ping_at_s = now_s
+                self._ping_at_s = now_s + FIRST_PING_S
                 self._report(
                     replace(
                         _entering(self.link, LinkState.LIVE, now_s),

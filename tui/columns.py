@@ -4,7 +4,7 @@ Pure: a column draws a node at a moment into `Piece`s at most as wide as it was 
 the terminal. To add one is to add a row to `COLUMNS`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
@@ -18,6 +18,9 @@ from tui.tones import DEGRADED, Piece, Pieces, Tone, heat, mark, meter
 _PERCENT_WIDTH: Final = 4
 _MOST: Final = 10_000
 """All of it, in basis points."""
+
+METER_LEAST: Final = 4
+"""A meter of fewer cells tells nothing that its number does not."""
 
 NOTE_LEAST: Final = 16
 """A note narrower than this says nothing."""
@@ -46,6 +49,8 @@ class Column:
     """Whether it comes from the sample, and so is history once the sample is old."""
     leaves: int = 0
     """Which column goes first when there is no room: the highest. Zero stays."""
+    is_extra: bool = False
+    """Whether it comes only once the others have all the room they can use."""
 
 
 class Placed(NamedTuple):
@@ -65,13 +70,16 @@ def shorten(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + "…" if width > 1 else "…"[:width]
 
 
-def shorten_start(text: str, width: int) -> str:
-    """`text` in at most `width` cells, its beginning given up: of a path the end tells more."""
-    if cell_len(text) <= width:
-        return text
-    while text and cell_len(text) > width - 1:
-        text = text[1:]
-    return "…" + text if width > 0 else ""
+def shorten_path(path: str, width: int) -> str:
+    """`path` in at most `width` cells: of a path the end tells more, and whole names more still."""
+    if cell_len(path) <= width:
+        return path
+    parts = path.split("/")
+    for start in range(1, len(parts)):
+        tail = "…/" + "/".join(parts[start:])
+        if cell_len(tail) <= width:
+            return tail
+    return shorten(parts[-1], width)
 
 
 def _state(node: Node, _moment: Moment, width: int) -> Pieces:
@@ -84,19 +92,26 @@ def _state(node: Node, _moment: Moment, width: int) -> Pieces:
 
 
 def _name(node: Node, _moment: Moment, width: int) -> Pieces:
-    return (Piece(shorten(node.profile.name, width), Tone.STRONG),)
+    is_fine = node.state == State.UP and not node.is_degraded
+    name = shorten(node.profile.name, width)
+    return (Piece(name, Tone.PLAIN if is_fine else Tone.STRONG),)
 
 
 def _share(basis_points: int | None, width: int) -> Pieces:
     """A part of a whole: the number, before it a meter where there is room."""
     text = formats.percent(basis_points)
     if basis_points is None:
-        return (Piece(text, Tone.FAINT),)
+        return (Piece(f"{text:>{_PERCENT_WIDTH}}", Tone.FAINT),)
     ratio = basis_points / _MOST
     tone = heat(ratio)
-    number = Piece(f"{text:>{_PERCENT_WIDTH}}", tone)
-    bar = width - _PERCENT_WIDTH - 1
-    return (*meter(ratio, bar, tone), Piece(" "), number) if bar >= 3 else (number,)
+    number = Piece(f"{text:>{_PERCENT_WIDTH}}", Tone.PLAIN if tone is Tone.CALM else tone)
+    if not _has_meter(width):
+        return (number,)
+    return (*meter(ratio, width - _PERCENT_WIDTH - 1, tone), Piece(" "), number)
+
+
+def _has_meter(width: int) -> bool:
+    return width >= _PERCENT_WIDTH + 1 + METER_LEAST
 
 
 def _cpu(node: Node, _moment: Moment, width: int) -> Pieces:
@@ -118,10 +133,8 @@ def _load(node: Node, _moment: Moment, _width: int) -> Pieces:
 
 def _fullest(node: Node, _moment: Moment, width: int) -> Pieces:
     used_bp = node.core.filesystem_used_max_bp
-    if used_bp is None:
-        return (Piece(f"{formats.ABSENT:>{_PERCENT_WIDTH}}", Tone.FAINT),)
-    number = Piece(f"{formats.percent(used_bp):>{_PERCENT_WIDTH}}", heat(used_bp / _MOST))
-    mount = shorten_start(node.fullest_filesystem, width - _PERCENT_WIDTH - 1)
+    (number,) = _share(used_bp, _PERCENT_WIDTH)
+    mount = shorten_path(node.fullest_filesystem, width - _PERCENT_WIDTH - 1)
     return (number, Piece(f" {mount}", Tone.MUTED)) if mount else (number,)
 
 
@@ -158,7 +171,7 @@ def _note(node: Node, moment: Moment, width: int) -> Pieces:
     """Why and since when, for whatever is not simply up; else how the node is labelled."""
     if node.state == State.UP and not node.is_degraded:
         labels = " ".join(f"{key}={value}" for key, value in node.profile.labels.items())
-        return (Piece(shorten(labels, width), Tone.FAINT),)
+        return (Piece(shorten(labels, width), Tone.AWAY),)
     tone = Tone.WARM if node.state == State.UP else mark(node.state).tone
     since = f"since {formats.clock_time(node.vitals.since_wall_ms, moment.wall_ms)}"
     if not node.reason:
@@ -180,12 +193,15 @@ COLUMNS: Final = (
     Column("sent", "out/s", 5, 5, _sent, is_number=True, is_measured=True, leaves=6),
     Column("uptime", "up", 4, 8, _uptime, is_number=True, is_measured=True, leaves=3),
     Column("age", "age", 5, 5, _age, is_number=True, leaves=1),
-    Column("note", "note", NOTE_LEAST, 80, _note, leaves=7),
+    Column("note", "note", NOTE_LEAST, 80, _note, is_extra=True),
 )
 """Every column, from the left."""
 
-_GROWTH: Final = (("state",), ("name",), ("fullest",), ("cpu", "memory"), ("uptime",), ("note",))
+_GROWTH: Final = (("state",), ("name",), ("fullest",), ("cpu", "memory"), ("uptime",))
 """Who is given spare room first. What grows together grows as a whole or not at all."""
+
+_STRETCHING: Final = ("cpu", "memory")
+"""Whose meters take what room is left in the end."""
 
 _GAP: Final = 1
 _WIDE_GAP: Final = 2
@@ -193,36 +209,35 @@ _WIDE_FROM: Final = 100
 _INDENT: Final = 1
 
 
-def fit(columns: Iterable[Column], width: int, content: Mapping[str, int]) -> tuple[Placed, ...]:
+def fit(columns: Sequence[Column], width: int, content: Mapping[str, int]) -> tuple[Placed, ...]:
     """Where the columns go in `width` cells: those that fit, grown as far as there is room.
 
     `content` is how wide a column's widest content is, by its key, for those where that is known.
     """
     gap = _WIDE_GAP if width >= _WIDE_FROM else _GAP
+    most = {c.key: min(c.most, content.get(c.key, c.most)) for c in columns}
     widths: dict[str, int] = {}
-    staying: list[Column] = []
     spare = width - _INDENT + gap
     for column in sorted(columns, key=lambda column: column.leaves):
-        least = min(column.least, content.get(column.key, column.least))
-        if column.leaves and least + gap > spare:
-            break
-        staying.append(column)
-        widths[column.key] = least
-        spare -= least + gap
+        least = min(column.least, most[column.key])
+        if not column.is_extra and (not column.leaves or least + gap <= spare):
+            widths[column.key] = least
+            spare -= least + gap
     for group in _GROWTH:
-        growing = [column for column in staying if column.key in group]
-        wants = {c.key: _useful(c, content) - widths[c.key] for c in growing}
+        wants = {key: most[key] - widths[key] for key in group if key in widths}
         if len(group) == 1:
             wants = {key: min(want, spare) for key, want in wants.items()}
         if 0 < sum(wants.values()) <= spare:
-            for key, want in wants.items():
-                widths[key] += want
-                spare -= want
+            widths |= {key: widths[key] + want for key, want in wants.items()}
+            spare -= sum(wants.values())
+    for column in columns:
+        if column.is_extra and column.least + gap <= spare:
+            widths[column.key] = min(most[column.key], spare - gap)
+            spare -= widths[column.key] + gap
+    if not any(column.is_extra and column.key in widths for column in columns):
+        for key in _STRETCHING:
+            widths[key] += max(0, spare) // len(_STRETCHING) if _has_meter(widths[key]) else 0
     return tuple(_placed(columns, widths, gap))
-
-
-def _useful(column: Column, content: Mapping[str, int]) -> int:
-    return min(column.most, content.get(column.key, column.most))
 
 
 def _placed(columns: Iterable[Column], widths: Mapping[str, int], gap: int) -> Iterator[Placed]:
@@ -245,12 +260,18 @@ def content_widths(rows: Iterable[Node]) -> dict[str, int]:
     }
 
 
-def cells(node: Node, moment: Moment, placed: Iterable[Placed]) -> tuple[Pieces, ...]:
-    """What `node` shows in each column. Numbers that are history lose their colours."""
+def cells(
+    node: Node, moment: Moment, placed: Iterable[Placed], *, is_current: bool
+) -> tuple[Pieces, ...]:
+    """What `node` shows in each column.
+
+    What is history loses its colours: the numbers of a node that has not beaten lately, and all of
+    it when the picture itself is not current.
+    """
     is_stale = node.is_stale(moment)
     return tuple(
         _faded(column.draw(node, moment, width))
-        if is_stale and column.is_measured
+        if not is_current or (is_stale and column.is_measured)
         else column.draw(node, moment, width)
         for column, _, width in placed
     )

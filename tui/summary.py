@@ -1,7 +1,7 @@
-"""The lines around the table: how the fleet is as a whole, how the link is, what one node is about.
+"""The lines around the table: how the fleet is, how the link is, what one node is about.
 
-Pure: values in, `Piece`s out. What does not fit is given up from the end by whoever paints it, so the
-most important comes first.
+Pure: values in, `Piece`s out. What does not fit is given up from the end by whoever paints it, so
+the most important comes first.
 """
 
 from collections.abc import Iterable, Sequence
@@ -78,7 +78,7 @@ def counts(fleet: Fleet) -> Pieces:
 
 
 def bar(tallies: Sequence[tuple[str, int]], width: int) -> Pieces:
-    """The fleet as one line of `width` cells, shared among the states; none that has a node is lost."""
+    """The fleet as one line of `width` cells, shared among the states; each gets at least one."""
     total = sum(number for _, number in tallies)
     if not total or width < len(tallies):
         return (Piece("━" * width, Tone.FAINT),)

@@ -1,0 +1,101 @@
+"""The dashboard's application: one source of news, the screens that show it, and a clean way out.
+
+code = run(UnixTarget(path))
+"""
+
+import asyncio
+import signal
+from typing import ClassVar, Final
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+
+from tui.client import Client, Target
+from tui.clock import Clock, SystemClock
+from tui.feed import Feed, PictureChanged
+from tui.link import LinkState, Source
+from tui.screens.fleet import FleetScreen
+from tui.themes import COLOURS, THEMES
+
+TICK_S: Final = 1.0
+"""How often ages are looked at: the unit in which they are shown."""
+
+_LEAVE_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Dashboard(App[int]):
+    """Shows what `source` reports, until the user leaves."""
+
+    TITLE = "heartline"
+    CSS_PATH = "dashboard.tcss"
+    ENABLE_COMMAND_PALETTE = False
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("q", "leave", "Quit"),
+        Binding("ctrl+c,ctrl+q", "leave", "Quit", show=False, priority=True),
+        Binding("r", "retry", "Try again now"),
+    ]
+
+    def __init__(self, source: Source, clock: Clock | None = None) -> None:
+        super().__init__()
+        self._source = source
+        self._feed = Feed(clock or SystemClock(), self._hint)
+        self._bound_for: LinkState | None = None
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """See `textual.app.App`: names of our own, for every theme."""
+        return dict(COLOURS)
+
+    def get_default_screen(self) -> FleetScreen:
+        """See `textual.app.App`."""
+        return FleetScreen(self._feed)
+
+    def on_mount(self) -> None:
+        """Starts listening to the source, and to whoever wants this process to end."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+        self.set_interval(TICK_S, self._hint)
+        self.run_worker(self._source.run(self._feed), exit_on_error=True)
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
+    ) -> bool | None:
+        """See `textual.dom.DOMNode`: there is nothing to try again while the link is live."""
+        return action != "retry" or self._feed.link.state is not LinkState.LIVE
+
+    def action_leave(self) -> None:
+        """Ends the dashboard; the service that it shows goes on."""
+        self.exit(0)
+
+    def action_retry(self) -> None:
+        """Dials now rather than when the back-off is over."""
+        self._source.retry_now()
+
+    def _hint(self) -> None:
+        self.screen.post_message(PictureChanged())
+        if self._feed.link.state is not self._bound_for:
+            self._bound_for = self._feed.link.state
+            self.refresh_bindings()
+
+
+def run(target: Target) -> int:
+    """Shows the fleet of the master at `target` until the user leaves. From the main thread only.
+
+    Leaves on `q`, Ctrl-C, SIGINT, SIGTERM and SIGHUP, whatever the link is doing, and gives the
+    terminal back as it was. After an error in the dashboard itself that is printed last.
+
+    Returns:
+        The exit code: 0 when it was left on purpose, 1 after an error.
+    """
+    return asyncio.run(_run(Dashboard(Client(target))))
+
+
+async def _run(app: Dashboard) -> int:
+    loop = asyncio.get_running_loop()
+    for number in _LEAVE_ON:
+        loop.add_signal_handler(number, app.action_leave)
+    await app.run_async()
+    return app.return_code or 0
