@@ -1,0 +1,78 @@
+"""Who this host is to its cluster: joined or not, and how long its certificates are good."""
+
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from agent.identity import IdentityFolder
+from heartline.checks import Finding, Subject, fine, problem, warning
+from heartline.times import moment
+from shared.clock import wall_ms
+from shared.errors import IdentityError
+
+EXPIRED_LIMIT: Final = timedelta(days=30)
+"""An expired certificate may be renewed for so long; later the host has to join again."""
+
+_JOIN: Final = "on the master's host: heartline token create"
+
+
+def agent_identity(subject: Subject) -> Iterator[Finding]:
+    """This host's agent has joined, and its certificate is good by this host's clock."""
+    name = "identity"
+    folder = IdentityFolder(subject.folder)
+    try:
+        identity = folder.load()
+    except IdentityError as error:
+        detail, _, remedy = str(error).partition("; ")
+        yield problem(name, detail, remedy or "restore it from a copy, or join again")
+        return
+    if identity is None:
+        yield fine(name, f"this host has not joined; for the command that joins it, {_JOIN}")
+        return
+    yield fine(name, f"{identity.name} ({identity.node_id}) of the cluster {identity.cluster}")
+    yield from _certificate("certificate", folder.slot(identity.slot))
+
+
+def authority(subject: Subject) -> Iterator[Finding]:
+    """The cluster's own certificate is good by this host's clock."""
+    for path in sorted(subject.folder.ca_dir.glob("ca*.pem")):
+        yield from _certificate("authority", path)
+
+
+def _certificate(name: str, path: Path) -> Iterator[Finding]:
+    from cryptography import x509  # noqa: PLC0415 - ten megabytes, for this alone
+
+    try:
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a certificate"
+        yield problem(name, f"{path}: {reason}", f"restore it from a copy, or, {_JOIN}")
+        return
+    now = moment(wall_ms()) or datetime.now(UTC)
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    if now < begins:
+        yield warning(
+            name,
+            f"begins on {begins:%Y-%m-%d}, after what this host believes is now",
+            "the clock is wrong, here or on the master; links do not depend on it, records do",
+        )
+    elif now > ends + EXPIRED_LIMIT:
+        yield problem(name, f"expired on {ends:%Y-%m-%d}, too long ago to be renewed", _JOIN)
+    elif now > ends:
+        yield warning(
+            name,
+            f"expired on {ends:%Y-%m-%d}, by this host's clock",
+            "start the agent: it renews the certificate before anything else",
+        )
+    else:
+        yield fine(name, f"good until {ends:%Y-%m-%d %H:%M} UTC")
+
+
+def tls(subject: Subject) -> Iterator[Finding]:  # noqa: ARG001 - every check has this shape
+    """TLS 1.3 is there: nothing else is spoken."""
+    if ssl.HAS_TLSv1_3:
+        yield fine("tls", ssl.OPENSSL_VERSION)
+    else:
+        yield problem("tls", f"{ssl.OPENSSL_VERSION} has no TLS 1.3", "upgrade OpenSSL and Python")
