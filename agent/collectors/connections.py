@@ -1,7 +1,6 @@
 """Connections: TCP by state, UDP sockets, the ports listened on and whose they are."""
 
 import sys
-from typing import Final
 
 import psutil
 
@@ -14,7 +13,7 @@ from shared.metrics import Family
 class ConnectionsCollector:
     """The sockets of the network namespace that the agent runs in."""
 
-    family: Final[Family] = "connections"
+    family: Family = "connections"
 
     def __init__(self, read: Read | None = None) -> None:
         self._read = read or reader()

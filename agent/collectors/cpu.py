@@ -22,7 +22,7 @@ _CPUINFO_HEAD_BYTES: Final = 4096
 class CpuCollector:
     """Processor times since the reading before, load and clock."""
 
-    family: Final[Family] = "cpu"
+    family: Family = "cpu"
 
     def __init__(self) -> None:
         self._clocks: list[CpuClock] = []

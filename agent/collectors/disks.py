@@ -36,7 +36,7 @@ class DiskCounters(Protocol):
 class DisksCollector:
     """Reads, writes and busy time of each disk since the reading before."""
 
-    family: Final[Family] = "disks"
+    family: Family = "disks"
 
     def __init__(self) -> None:
         self._counters = Counters()

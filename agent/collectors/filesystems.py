@@ -67,7 +67,7 @@ class Space(NamedTuple):
 class FilesystemsCollector:
     """How full filesystems are, in space and in inodes."""
 
-    family: Final[Family] = "filesystems"
+    family: Family = "filesystems"
 
     def __init__(self, answer_s: float = ANSWER_S) -> None:
         self._answer_s = answer_s

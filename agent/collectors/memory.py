@@ -1,6 +1,5 @@
 """Physical memory and swap space."""
 
-from typing import Final
 
 import psutil
 
@@ -13,7 +12,7 @@ from shared.metrics import Family
 class MemoryCollector:
     """How physical memory is used."""
 
-    family: Final[Family] = "memory"
+    family: Family = "memory"
 
     def collect(self, now_s: float) -> Reading:
         """See `Collector`."""
@@ -51,7 +50,7 @@ class MemoryCollector:
 class SwapCollector:
     """Swap space in use, and what goes to and from it."""
 
-    family: Final[Family] = "swap"
+    family: Family = "swap"
 
     def __init__(self) -> None:
         self._traffic = Counters()

@@ -62,7 +62,7 @@ class InterfaceAddress(Protocol):
 class NetworkCollector:
     """Bytes, packets, errors and drops of each interface since the reading before."""
 
-    family: Final[Family] = "network"
+    family: Family = "network"
 
     def __init__(self) -> None:
         self._counters = Counters()

@@ -1,7 +1,6 @@
 """Processes: counts of all, and the largest by CPU and by memory in full."""
 
 from collections import Counter
-from typing import Final
 
 import psutil
 
@@ -17,7 +16,7 @@ from shared.metrics import Family
 class ProcessesCollector:
     """The process table, and how much CPU each process used since the reading before."""
 
-    family: Final[Family] = "processes"
+    family: Family = "processes"
 
     def __init__(self, settings: ProcessSettings, read: Read | None = None) -> None:
         self._settings = settings

@@ -34,7 +34,6 @@ class Facts(TypedDict, total=False):
     """What a family contributes to the inventory, by the name of `Inventory`'s field."""
 
     hostname: str
-    boot_wall_s: int
     cpu_model: str | None
     cpu_logical: int | None
     cpu_physical: int | None

@@ -22,7 +22,7 @@ _LARGEST_METRIC: Final = 0xFFFF_FFFF
 class RoutesCollector:
     """The main routing tables of IPv4 and IPv6."""
 
-    family: Final[Family] = "routes"
+    family: Family = "routes"
 
     def __init__(self, net: Path = Path("/proc/net")) -> None:
         self._net = net

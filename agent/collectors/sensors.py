@@ -17,7 +17,7 @@ HOTTEST_CELSIUS: Final = 200.0
 class SensorsCollector:
     """What the host's chips report. psutil has these on some systems only."""
 
-    family: Final[Family] = "sensors"
+    family: Family = "sensors"
 
     def collect(self, now_s: float) -> Reading:
         """See `Collector`."""

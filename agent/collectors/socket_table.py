@@ -5,6 +5,7 @@ search is made only for sockets that listen, and only when there are new ones.
 """
 
 import contextlib
+import errno
 import ipaddress
 import os
 import socket
@@ -41,7 +42,19 @@ _TABLES: Final = (
     ("udp", socket.AF_INET, socket.IPPROTO_UDP, "close"),
     ("udp6", socket.AF_INET6, socket.IPPROTO_UDP, "close"),
 )
-"""Protocol, how to ask for it, and the state of those that listen: an unconnected UDP socket does."""
+"""Protocol, how to ask for it, and the state of those that listen (for UDP: not connected)."""
+
+_REFUSALS: Final = frozenset(
+    {
+        errno.EPERM,
+        errno.EACCES,
+        errno.ENOENT,
+        errno.EAFNOSUPPORT,
+        errno.EPROTONOSUPPORT,
+        errno.EOPNOTSUPP,
+    }
+)
+"""A kernel without the module, or a sandbox that forbids the question."""
 
 _LINK: Final = "socket:["
 
@@ -84,11 +97,13 @@ class NetlinkSockets:
         self._refused = False
 
     def read(self, now_s: float) -> SocketTable:
-        """The table; from psutil once netlink has failed (no module, or a sandbox)."""
+        """The table; from psutil once netlink has been refused."""
         if not self._refused:
             try:
                 return self._read(now_s)
-            except OSError:
+            except OSError as error:
+                if error.errno not in _REFUSALS:
+                    raise
                 self._refused = True
         return read_psutil(now_s)
 

@@ -2,7 +2,6 @@
 
 import socket
 import time
-from typing import Final
 
 import psutil
 
@@ -15,7 +14,7 @@ from shared.metrics import Family
 class SystemCollector:
     """Uptime, and the agent's own processor time and memory."""
 
-    family: Final[Family] = "system"
+    family: Family = "system"
 
     def __init__(self) -> None:
         self._agent = psutil.Process()

@@ -18,7 +18,7 @@ _LOGIND_SESSIONS: Final = Path("/run/systemd/sessions")
 class UsersCollector:
     """Login sessions; the core sample counts the people behind them once each."""
 
-    family: Final[Family] = "users"
+    family: Family = "users"
 
     def __init__(self, sessions: Path = _LOGIND_SESSIONS) -> None:
         self._sessions = sessions

@@ -1,0 +1,229 @@
+"""The sampler: reads every family on its own period and holds what was read last.
+
+Collectors run in worker threads with a deadline each (`agent.batch`). One that fails or hangs is
+reported by name with its age, delays no other and never the heart, and is not called again before
+it has returned: at most one thread per family can hang. What was read too long ago is not known any
+more; it leaves the core sample instead of standing there as if it were true.
+
+All families are read on one grid, so that the host is woken once for what falls due together.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, Protocol, TypeAlias
+
+import trio
+from msgspec import structs
+
+from agent.batch import Batch, Clock, Finished, run_in_thread
+from agent.collectors.reading import Collector, Facts
+from agent.watched import READINGS_FOR_RATES, Watched
+from shared.families import FamilyData
+from shared.families_settings import FamiliesSettings
+from shared.inventory import Inventory
+from shared.messages import FamilySample, Trouble
+from shared.metrics import Core, Family
+
+SHARED_THREAD: Final[frozenset[Family]] = frozenset(
+    {"cpu", "memory", "swap", "disks", "network", "system"}
+)
+"""Counters that the kernel has at hand: read together, in one thread, for every beat."""
+
+FIRST_INTERVAL_S: Final = 1.0
+"""The second reading follows the first so soon, for rates need two."""
+
+LEAD_S: Final = 0.2
+"""The grid is this far ahead of the heart's: a beat carries what was read just before it."""
+
+Start: TypeAlias = Callable[[Batch], None]
+"""Runs a batch aside, and calls its `returned` in trio's thread when it is through."""
+
+
+class Sink(Protocol):
+    """Where finished work goes. Called in trio's thread; must not block."""
+
+    def on_family(self, sample: FamilySample) -> None:
+        """A family in full, on its `detail_s`."""
+        ...
+
+    def on_inventory(self, inventory: Inventory) -> None:
+        """The inventory: once every family has been tried, and whenever it changes."""
+        ...
+
+
+class Sampler:
+    """Owns the collectors, their schedule and their latest readings.
+
+    `clock` is monotonic and read from threads too; the times given to `core` and `troubles` are on
+    it. `wall_ms` is a record. The schedule is on trio's own clock.
+    """
+
+    def __init__(
+        self,
+        collectors: Iterable[Collector],
+        settings: FamiliesSettings,
+        host: Inventory,
+        sink: Sink,
+        *,
+        clock: Clock,
+        wall_ms: Callable[[], int],
+        start: Start = run_in_thread,
+    ) -> None:
+        by_family = dict(settings.each())
+        enabled = [c for c in collectors if by_family[c.family].enabled]
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._start = start
+        self._sink = sink
+        self._host = host
+        self._families: dict[Family, Watched] = {
+            c.family: Watched(c, by_family[c.family], since_s=clock()) for c in enabled
+        }
+        self._inventory: Inventory | None = None
+        self._origin_s = 0.0
+        self._beat_s = math.inf
+        self._realigned = trio.Event()
+        self.ready = trio.Event()
+        """Set once the counters have been tried: the first beat need not be empty."""
+
+    def __repr__(self) -> str:
+        tried = sum([each.tried for each in self._families.values()])
+        return f"<Sampler of {len(self._families)} families, {tried} tried>"
+
+    def core(self, now_s: float) -> Core:
+        """The core sample of what is known now; never blocks."""
+        values: dict[str, int | None] = {}
+        for each in self._families.values():
+            values.update(each.core(now_s))
+        return Core(**values)
+
+    def troubles(self, now_s: float) -> tuple[Trouble, ...]:
+        """The families that are not measured as they should be; never blocks."""
+        found = [each.trouble(now_s) for each in self._families.values()]
+        return tuple([trouble for trouble in found if trouble is not None])
+
+    def inventory(self) -> Inventory | None:
+        """The inventory as it was last given to the sink; None before every family was tried."""
+        return self._inventory
+
+    def samples(self) -> tuple[FamilySample, ...]:
+        """The latest of every family in full, for a master that has just been linked to."""
+        found = [each.sample() for each in self._families.values()]
+        return tuple([sample for sample in found if sample is not None])
+
+    def families(self) -> dict[Family, FamilyData]:
+        """The same, not encoded."""
+        families = self._families.items()
+        return {family: each.data for family, each in families if each.data is not None}
+
+    def align(self, next_beat_s: float, period_s: float) -> None:
+        """The heart beats at `next_beat_s` on trio's clock and every `period_s` from then on.
+
+        The grid moves ahead of it, and counters are read at least that often.
+        """
+        self._origin_s = next_beat_s - LEAD_S
+        self._beat_s = period_s
+        now_s = trio.current_time()
+        for each in self._families.values():
+            due_s = self._next_due_s(each, now_s)
+            each.due_s = min(each.due_s, due_s) if each.readings < READINGS_FOR_RATES else due_s
+        self._realigned.set()
+        self._realigned = trio.Event()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Reads families as they fall due, until cancelled. What hangs then is left behind."""
+        self._origin_s = trio.current_time()
+        for each in self._families.values():
+            each.due_s = self._origin_s
+        async with trio.open_nursery() as nursery:
+            for lane in self._lanes():
+                nursery.start_soon(self._keep, lane)
+            task_status.started()
+
+    async def read_all(self) -> None:
+        """Reads every family once, now."""
+        async with trio.open_nursery() as nursery:
+            for lane in self._lanes():
+                nursery.start_soon(self._read, lane)
+
+    def _lanes(self) -> list[list[Watched]]:
+        """What is read in one thread: the counters together, every other family by itself."""
+        families = self._families.items()
+        together = [each for family, each in families if family in SHARED_THREAD]
+        apart = [[each] for family, each in families if family not in SHARED_THREAD]
+        return [together, *apart] if together else apart
+
+    async def _keep(self, lane: list[Watched]) -> None:
+        while True:
+            with trio.move_on_at(min([each.due_s for each in lane])):
+                await self._realigned.wait()
+            now_s = trio.current_time()
+            due = [each for each in lane if each.due_s <= now_s]
+            await self._read(due)
+            now_s = trio.current_time()
+            for each in due:
+                each.due_s = self._next_due_s(each, now_s)
+
+    def _next_due_s(self, each: Watched, now_s: float) -> float:
+        period_s = each.settings.period_s
+        if each.collector.family in SHARED_THREAD:
+            period_s = min(period_s, self._beat_s)
+        due_s = next_on_grid(self._origin_s, period_s, now_s)
+        if each.readings == 1:
+            return min(due_s, now_s + FIRST_INTERVAL_S)
+        return due_s
+
+    async def _read(self, due: list[Watched]) -> None:
+        """Reads what is due, one after another, each within its deadline."""
+        waiting: Sequence[Collector] = [each.collector for each in due if each.has_returned()]
+        while waiting:
+            batch = Batch(waiting, self._clock)
+            self._start(batch)
+            await self._wait(batch)
+            if batch.done.is_set():
+                finished, waiting = batch.results(), ()
+            else:
+                finished, hanging, waiting = batch.abandon()
+                if hanging is not None:
+                    self._families[hanging.family].hangs_in(batch)
+            for each in finished:
+                self._take(each)
+        self._take_stock()
+
+    async def _wait(self, batch: Batch) -> None:
+        """Until the batch is done, or the collector that it is at has had its time."""
+        while not batch.done.is_set():
+            collector, since_s = batch.current()
+            deadline_s = self._families[collector.family].settings.deadline_s
+            left_s = since_s + deadline_s - self._clock()
+            if left_s <= 0:
+                return
+            with trio.move_on_after(left_s):
+                await batch.done.wait()
+
+    def _take(self, finished: Finished) -> None:
+        each = self._families[finished.collector.family]
+        if each.take(finished, self._wall_ms()) and (sample := each.sample()):
+            self._sink.on_family(sample)
+
+    def _take_stock(self) -> None:
+        """Tells who waits for it that the counters, or all families, have been tried."""
+        untried = {family for family, each in self._families.items() if not each.tried}
+        if not untried & SHARED_THREAD:
+            self.ready.set()
+        if untried:
+            return
+        facts: Facts = {}
+        for each in self._families.values():
+            facts.update(each.facts)
+        inventory = structs.replace(self._host, **facts)
+        if inventory != self._inventory:
+            self._inventory = inventory
+            self._sink.on_inventory(inventory)
+
+
+def next_on_grid(origin_s: float, period_s: float, after_s: float) -> float:
+    """The first instant after `after_s` that is a whole number of periods from `origin_s`."""
+    steps = math.floor((after_s - origin_s) / period_s) + 1
+    due_s = origin_s + steps * period_s
+    return due_s if due_s > after_s else due_s + period_s
