@@ -86,9 +86,12 @@ async def accept_tls(
     audit: Audit,
     nursery: trio.Nursery,
 ) -> None:
-    """Accepts for ever; whoever is over a limit is closed before anything is read."""
+    """Accepts until the listener is closed. Over a limit: closed before anything is read."""
     while True:
-        await trio.lowlevel.wait_readable(listener)
+        try:
+            await trio.lowlevel.wait_readable(listener)
+        except trio.ClosedResourceError:
+            return  # the master is stopping
         for _ in range(ACCEPT_BURST):
             accepted = await _accept(listener)
             if accepted is None:
