@@ -32,7 +32,7 @@ SHARED_THREAD: Final[frozenset[Family]] = frozenset(
 FIRST_INTERVAL_S: Final = 1.0
 """The second reading follows the first so soon, for rates need two."""
 
-LEAD_S: Final = 0.2
+LEAD_S: Final = 0.05
 """The grid is this far ahead of the heart's: a beat carries what was read just before it."""
 
 Start: TypeAlias = Callable[[Batch], None]

@@ -1,6 +1,5 @@
 """Physical memory and swap space."""
 
-
 import psutil
 
 from agent.collectors.reading import Reading, bp, kib, whole
