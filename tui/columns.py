@@ -218,11 +218,12 @@ def fit(columns: Sequence[Column], width: int, content: Mapping[str, int]) -> tu
     most = {c.key: min(c.most, content.get(c.key, c.most)) for c in columns}
     widths: dict[str, int] = {}
     spare = width - _INDENT + gap
-    for column in sorted(columns, key=lambda column: column.leaves):
+    for column in sorted((c for c in columns if not c.is_extra), key=lambda c: c.leaves):
         least = min(column.least, most[column.key])
-        if not column.is_extra and (not column.leaves or least + gap <= spare):
-            widths[column.key] = least
-            spare -= least + gap
+        if column.leaves and least + gap > spare:
+            break
+        widths[column.key] = least
+        spare -= least + gap
     for group in _GROWTH:
         wants = {key: most[key] - widths[key] for key in group if key in widths}
         if len(group) == 1:

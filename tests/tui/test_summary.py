@@ -1,0 +1,135 @@
+"""The lines around the table: the link told honestly, the fleet in one line, one node in two."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.liveness import State
+from shared.messages import Delta
+from tests.tui.fleets import MONO_MS, WALL_MS, info, snapshot, vitals
+from tui import summary
+from tui.fleet import Fleet, Moment, Node, Profile
+from tui.link import Link, LinkState
+from tui.tones import Pieces, Tone
+
+NOW_S = 100.0
+LIVE = Link(LinkState.LIVE, 50.0, "/run/m.sock", cluster="lab", delay_s=0.0012)
+LOST = replace(LIVE, state=LinkState.LOST, since_s=88.0, reason="the link was reset")
+
+
+def text(pieces: Pieces) -> str:
+    return "".join(piece.text for piece in pieces)
+
+
+def fleet_of(**states: str) -> Fleet:
+    fleet = Fleet()
+    fleet.apply(snapshot(states), NOW_S)
+    return fleet
+
+
+def test_brand_names_the_fleet() -> None:
+    assert text(summary.brand(LIVE)) == "♥ heartline  lab"
+    assert text(summary.brand(replace(LIVE, cluster=""))) == "♥ heartline"
+
+
+def test_live_link_shows_its_delay_once_it_is_measured() -> None:
+    assert text(summary.link_status(LIVE, Fleet(), NOW_S)) == "● live 1.2 ms"
+    assert text(summary.link_status(replace(LIVE, delay_s=None), Fleet(), NOW_S)) == "● live"
+
+
+def test_live_link_shows_when_this_screen_is_behind() -> None:
+    fleet = fleet_of(a=State.UP)
+    fleet.apply(Delta(MONO_MS, behind_ms=2_300), NOW_S)
+    status = summary.link_status(LIVE, fleet, NOW_S)
+    assert text(status) == "● live 2.3 s behind"
+    assert status[-1].tone is Tone.WARM
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (LinkState.CONNECTING, "◌ connecting 12s"),
+        (LinkState.LOST, "✗ lost 12s"),
+        (LinkState.REFUSED, "⊘ refused 12s"),
+    ],
+)
+def test_link_that_is_not_live_says_since_when(state: LinkState, words: str) -> None:
+    assert text(summary.link_status(replace(LOST, state=state), Fleet(), NOW_S)) == words
+
+
+def test_lost_master_is_announced_with_the_reason_and_the_next_attempt() -> None:
+    waiting = replace(LOST, retry_at_s=103.2)
+    assert text(summary.banner(waiting, NOW_S)) == (
+        "The master is gone: the link was reset. This is the last picture. Trying again in 3 s."
+    )
+    assert text(summary.banner(LOST, NOW_S)).endswith("Trying again now.")
+    late = replace(LOST, retry_at_s=99.0)
+    assert text(summary.banner(late, NOW_S)).endswith("Trying again in 1 s.")
+
+
+def test_refusal_says_that_waiting_does_not_help() -> None:
+    refused = replace(LOST, state=LinkState.REFUSED, reason="revoked")
+    assert "would not help" in text(summary.banner(refused, NOW_S))
+
+
+def test_banner_is_silent_while_all_is_well_and_on_the_first_attempt() -> None:
+    assert summary.banner(LIVE, NOW_S) == ()
+    connecting = replace(LIVE, state=LinkState.CONNECTING)
+    assert summary.banner(connecting, NOW_S) == ()
+    failed = replace(connecting, reason="nobody answers")
+    assert "No link to the master yet: nobody answers." in text(summary.banner(failed, NOW_S))
+
+
+def test_counts_name_every_state_that_a_node_is_in() -> None:
+    fleet = fleet_of(a=State.UP, b=State.UP, c=State.DOWN)
+    assert text(summary.counts(fleet)) == "3 nodes   ✗ 1 down   ● 2 up"
+    assert text(summary.counts(fleet_of(a=State.UP))) == "1 node   ● 1 up"
+    assert text(summary.counts(Fleet())) == "0 nodes"
+
+
+@given(
+    st.lists(st.integers(min_value=1, max_value=10_000), max_size=10),
+    st.integers(min_value=0, max_value=300),
+)
+def test_bar_fills_its_width_and_shows_every_state(numbers: list[int], width: int) -> None:
+    tallies = list(zip(State, numbers, strict=False))
+    bar = summary.bar(tallies, width)
+    assert len(text(bar)) == width
+    if numbers and width >= len(numbers):
+        assert [bool(piece.text) for piece in bar] == [True] * len(numbers)
+
+
+def test_bar_is_shared_in_proportion() -> None:
+    bar = summary.bar([(State.DOWN, 25), (State.UP, 75)], 42)
+    assert [len(piece.text) for piece in bar] == [11, 31]
+
+
+def node(state: str = State.UP, **changes: Any) -> Node:
+    return Node(Profile(info("db-1", **changes)), vitals("db-1", state, reason="process died"))
+
+
+def test_inspection_tells_how_the_node_is_and_what_it_is() -> None:
+    moment = Moment(MONO_MS, WALL_MS)
+    how, what = summary.inspection(node(State.DOWN, labels={"role": "db"}, note="spare"), moment)
+    assert text(how).startswith("db-1  ✗ down since ")
+    assert text(how).endswith("  process died")
+    assert text(what) == (
+        "10.0.3.7:51234 · Debian 12 · 8 cpus · 32G · 213 processes · 54° · agent 0.1.0 · role=db"
+        " · spare"
+    )
+
+
+def test_inspection_of_a_node_that_never_linked_says_so() -> None:
+    _, what = summary.inspection(node(address=""), Moment(MONO_MS, WALL_MS))
+    assert text(what).startswith("has not linked yet · ")
+
+
+def test_empty_screen_says_what_it_waits_for() -> None:
+    connecting = Link(LinkState.CONNECTING, 0.0, "/run/m.sock")
+    assert summary.nothing_to_show(connecting, Fleet()) == ("Connecting to /run/m.sock …",)
+    assert summary.nothing_to_show(LIVE, Fleet()) == ("Receiving the fleet …",)
+    assert summary.nothing_to_show(LOST, Fleet()) == ("There was no node to show.",)
+    assert "heartline token create" in "\n".join(summary.nothing_to_show(LIVE, fleet_of()))
