@@ -16,13 +16,13 @@ import logging
 import random
 import signal
 import socket
-import time
 from collections.abc import Iterable
 from typing import Final
 
 import trio
 
 from agent import enrolment
+from agent.batch import trio_clock
 from agent.collectors import collectors
 from agent.heart import Heart
 from agent.host import boot_id, host_inventory
@@ -87,7 +87,7 @@ async def serve(
         settings.families,
         host_inventory(settings.families, dict(settings.labels)),
         reports,
-        clock=time.monotonic,
+        clock=trio_clock(),
         wall_ms=wall_ms,
     )
     reports.sampler = sampler
@@ -124,11 +124,11 @@ class Reports:
 
     def core(self) -> Core:
         """The latest core sample."""
-        return self.sampler.core(time.monotonic())
+        return self.sampler.core(trio.current_time())
 
     def troubles(self) -> tuple[m.Trouble, ...]:
         """The families that are not measured as they should be."""
-        return self.sampler.troubles(time.monotonic())
+        return self.sampler.troubles(trio.current_time())
 
     def align(self, next_beat_s: float, period_s: float) -> None:
         """Reads just before the beats to come."""

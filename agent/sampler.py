@@ -35,6 +35,8 @@ FIRST_INTERVAL_S: Final = 1.0
 LEAD_S: Final = 0.05
 """The grid is this far ahead of the heart's: a beat carries what was read just before it."""
 
+ALIGNED_S: Final = 0.001
+
 Start: TypeAlias = Callable[[Batch], None]
 """Runs a batch aside, and calls its `returned` in trio's thread when it is through."""
 
@@ -119,10 +121,14 @@ class Sampler:
     def align(self, next_beat_s: float, period_s: float) -> None:
         """The heart beats at `next_beat_s` on trio's clock and every `period_s` from then on.
 
-        The grid moves ahead of it, and counters are read at least that often.
+        The grid moves ahead of it, and counters are read at least that often. Where it is there
+        already, nothing happens.
         """
-        self._origin_s = next_beat_s - LEAD_S
-        self._beat_s = period_s
+        origin_s = next_beat_s - LEAD_S
+        off_s = math.remainder(origin_s - self._origin_s, period_s)
+        if period_s == self._beat_s and abs(off_s) < ALIGNED_S:
+            return
+        self._origin_s, self._beat_s = origin_s, period_s
         now_s = trio.current_time()
         for each in self._families.values():
             due_s = self._next_due_s(each, now_s)
