@@ -9,7 +9,7 @@ import os
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +20,7 @@ from agent.identity import IdentityFolder
 from heartline.bell import Bell, Departure
 from heartline.control import Control
 from heartline.exits import NotFoundError, UnreachableError
-from heartline.running import running_master
+from heartline.running import RunningMaster, running_master
 from heartline.supervision import Keeper, Service
 from shared import messages as m
 from shared.addresses import Address
@@ -95,6 +95,8 @@ class Stack:
         else:
             keeper = self._start_child("master", *self._options.master)
             self._await(keeper, self._answers, MASTER_READY_S)
+            # Should it die, it comes back to where its agents look for it, even from port 0.
+            keeper.service = self._service("master", *self._listen_flags())
         if self._node_is_up():
             self._say("this host's agent runs already; it stays when this ends")
             return
@@ -109,24 +111,29 @@ class Stack:
             self._keepers.pop().stop()
 
     def _start_child(
-        self, name: str, *flags: str, environment: dict[str, str] | None = None
+        self, name: str, *flags: str, environment: Mapping[str, str] | None = None
     ) -> Keeper:
-        command = (
-            *(sys.executable, "-P", "-m", "heartline", name, "--with-parent"),
-            *("--data", str(self.folder.root)),
-            *self._options.shared,
-            *flags,
-        )
-        service = Service(
-            name=name,
-            command=command,
-            log=self.folder.logs_dir / f"{name}.log",
-            environment=_import_path() | (environment or {}),
-        )
+        service = self._service(name, *flags, environment=environment)
         keeper = Keeper(service, report=self._say, on_change=self._changed)
         self._keepers.append(keeper)
         keeper.start()
         return keeper
+
+    def _service(
+        self, name: str, *flags: str, environment: Mapping[str, str] | None = None
+    ) -> Service:
+        command = (
+            *(sys.executable, "-m", "heartline", name, "--with-parent"),
+            *("--data", str(self.folder.root)),
+            *self._options.shared,
+            *flags,
+        )
+        return Service(
+            name=name,
+            command=command,
+            log=self.folder.logs_dir / f"{name}.log",
+            environment=_import_path() | dict(environment or {}),
+        )
 
     def _changed(self) -> None:
         self._bell.ring()
@@ -164,13 +171,19 @@ class Stack:
             return False
         return found.vitals.state == State.UP
 
+    def _listen_flags(self) -> list[str]:
+        return [word for text in self._running().listen for word in ("--listen", text)]
+
     def _master_flags(self) -> list[str]:
         """Where the agent finds the master, from this very host."""
+        addresses = [local(address) for address in self._running().addresses]
+        return [word for address in addresses for word in ("--master", str(address))]
+
+    def _running(self) -> RunningMaster:
         running = running_master(self.folder)
         if running is None:
             raise UserError(f"the master has not written {self.folder.master_json}")
-        addresses = [local(address) for address in running.addresses]
-        return [word for address in addresses for word in ("--master", str(address))]
+        return running
 
     def _joining_environment(self) -> dict[str, str]:
         if IdentityFolder(self.folder).load() is not None:
@@ -192,11 +205,11 @@ def local(address: Address) -> Address:
 def _import_path() -> dict[str, str]:
     """Lets a child find these packages where they are not installed: run from a checkout.
 
-    The children run with `-P`: the working folder, whose `agent` or `master` is somebody else's, is
-    no place to import from.
+    The children, and theirs, do not import from the working folder: an `agent` or `master` that
+    lies there is somebody else's.
     """
     root = str(Path(heartline.__file__).resolve().parents[1])
     if root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        return {}
-    existing: Sequence[str] = [path for path in (os.environ.get("PYTHONPATH"),) if path]
-    return {"PYTHONPATH": os.pathsep.join([*existing, root])}
+        return {"PYTHONSAFEPATH": "1"}
+    existing = [path for path in (os.environ.get("PYTHONPATH"),) if path]
+    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([*existing, root])}

@@ -67,7 +67,8 @@ class Keeper:
         on_change: Callable[[], None],
         rng: random.Random | None = None,
     ) -> None:
-        self.service: Final = service
+        self.service = service
+        """What is run. Another one holds from the child's next start on."""
         self.last_end: End | None = None
         """How the child ended last; None while none has."""
         self.is_over = False
