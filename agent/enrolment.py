@@ -56,7 +56,7 @@ def enrol(folder: StateFolder, token: str, masters: tuple[str, ...], name: str) 
         raise UserError("where is the master? name it with --master HOST:PORT")
     request = Request(str(folder.root), token, masters, name)
     done = subprocess.run(
-        [sys.executable, "-m", "agent.enrolment"],
+        [sys.executable, "-P", "-m", "agent.enrolment"],
         input=msgspec.json.encode(request),
         stdout=subprocess.PIPE,
         check=False,

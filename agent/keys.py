@@ -41,7 +41,7 @@ async def make_key() -> NewKey:
     try:
         with trio.fail_after(DEADLINE_S):
             done = await trio.run_process(
-                [sys.executable, "-m", "agent.keys"], capture_stdout=True, capture_stderr=True
+                [sys.executable, "-P", "-m", "agent.keys"], capture_stdout=True, capture_stderr=True
             )
         return msgspec.json.decode(done.stdout, type=NewKey)
     except subprocess.CalledProcessError as error:
