@@ -1,0 +1,209 @@
+"""`heartline doctor`: what is wrong is found, and comes with what to do about it."""
+
+import datetime as dt
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.identity import Identity, IdentityFolder
+from heartline.checks import Finding, Subject, Verdict, host, identity, network
+from heartline.exits import Exit
+from heartline.main import main
+from shared.certificates import CertificateAuthority
+from shared.paths import StateFolder
+from shared.settings import AgentSettings, MasterSettings, Settings
+
+Findings = list[dict[str, Any]]
+Examine = Callable[..., tuple[int, Findings]]
+
+NOW = dt.datetime(2026, 11, 20, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    folder = tmp_path / "state"
+    folder.mkdir(mode=0o700)
+    (folder / "heartline.toml").write_text('[master]\nlisten = ["127.0.0.1:0"]\n')
+    return folder
+
+
+@pytest.fixture
+def examine(root: Path, capsys: pytest.CaptureFixture[str]) -> Examine:
+    def examine() -> tuple[int, Findings]:
+        code = main(["doctor", "--json", "--data", str(root)])
+        return code, json.loads(capsys.readouterr().out)
+
+    return examine
+
+
+def of(findings: Findings, check: str) -> Findings:
+    return [finding for finding in findings if finding["check"] == check]
+
+
+def subject(root: Path, settings: Settings | None = None) -> Subject:
+    return Subject(StateFolder(root), settings or Settings())
+
+
+def only(findings: list[Finding]) -> Finding:
+    (finding,) = findings
+    return finding
+
+
+def join(root: Path, certificate_ends: dt.datetime) -> None:
+    """Puts an identity into the folder, with a certificate that is good for 30 days before that."""
+    authority = CertificateAuthority.create(NOW - dt.timedelta(days=365))
+    life = dt.timedelta(days=30)
+    key_pem, certificate_pem = authority.issue_master(certificate_ends - life, life)
+    folder = IdentityFolder(StateFolder(root))
+    folder.save(
+        Identity(
+            cluster="cluster",
+            server_name="master.cluster.heartline.internal",
+            node_id="0123456789abcdef",
+            name="web-1",
+            masters=("127.0.0.1:1",),
+        )
+    )
+    folder.save_ca(authority.certificate_pem())
+    folder.save_pending_key("a", key_pem)
+    folder.fill("a", certificate_pem)
+
+
+def test_a_host_that_has_nothing_yet_has_no_problem(examine: Examine) -> None:
+    code, findings = examine()
+    assert code == Exit.OK
+    assert all(finding["verdict"] != Verdict.PROBLEM for finding in findings)
+    assert "heartline token create" in of(findings, "identity")[0]["detail"]
+
+
+def test_every_finding_that_is_not_fine_says_what_to_do(root: Path, examine: Examine) -> None:
+    (root / "heartline.toml").write_text("[mater]\n")
+    root.chmod(0o777)
+    code, findings = examine()
+    ill = [finding for finding in findings if finding["verdict"] != Verdict.FINE]
+    assert code == Exit.FAILED
+    assert {"settings", "state folder"} <= {finding["check"] for finding in ill}
+    assert all(finding["remedy"] for finding in ill)
+
+
+def test_findings_are_printed_with_their_remedies(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root.chmod(0o777)
+    assert main(["doctor", "--data", str(root)]) == Exit.FAILED
+    out = capsys.readouterr().out
+    assert f"→ run: chmod 0700 {root}" in out
+
+
+def test_a_folder_that_others_may_look_into_is_a_warning(root: Path, examine: Examine) -> None:
+    root.chmod(0o755)
+    _, findings = examine()
+    (finding,) = of(findings, "state folder")
+    assert finding["verdict"] == Verdict.WARNING
+    assert finding["remedy"] == f"chmod 0700 {root}"
+
+
+def test_a_key_that_others_may_read_is_a_problem(root: Path, examine: Examine) -> None:
+    secrets = root / "ca"
+    secrets.mkdir(mode=0o700)
+    key = secrets / "ca.key"
+    key.touch(mode=0o644)
+    key.chmod(0o644)
+    code, findings = examine()
+    assert code == Exit.FAILED
+    assert str(key) in of(findings, "secrets")[0]["remedy"]
+
+
+def test_a_settings_file_that_others_may_write_to_is_a_problem(
+    root: Path, examine: Examine
+) -> None:
+    (root / "heartline.toml").chmod(0o666)
+    code, findings = examine()
+    assert code == Exit.FAILED
+    assert "chmod go-w" in of(findings, "settings")[-1]["remedy"]
+
+
+def test_a_taken_port_is_a_problem_that_names_who_took_it(root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = Settings(master=MasterSettings(listen=(address,)))
+        finding = only(list(network.ports(subject(root, settings))))
+    assert finding.verdict is Verdict.PROBLEM
+    assert address in finding.detail
+    assert f"process {os.getpid()}" in finding.detail
+
+
+def test_an_address_of_another_host_cannot_be_listened_on(root: Path) -> None:
+    settings = Settings(master=MasterSettings(listen=("192.0.2.77:7700",)))
+    finding = only(list(network.ports(subject(root, settings))))
+    assert finding.verdict is Verdict.PROBLEM
+    assert "an address of this host" in finding.remedy
+
+
+def test_a_master_that_cannot_be_dialled_is_a_problem(root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    settings = Settings(agent=AgentSettings(master=(address,)))
+    finding = only(list(network.reachability(subject(root, settings))))
+    assert finding.verdict is Verdict.PROBLEM
+    assert finding.detail == f"{address}: connection refused"
+
+
+def test_a_name_that_does_not_resolve_is_a_problem(root: Path) -> None:
+    settings = Settings(agent=AgentSettings(master=("master.invalid",)))
+    finding = only(list(network.reachability(subject(root, settings))))
+    assert finding.remedy == "check the name and DNS"
+
+
+@pytest.mark.parametrize(
+    ("ends_in_days", "verdict", "said"),
+    [
+        (10, Verdict.FINE, "good until"),
+        (-10, Verdict.WARNING, "expired"),
+        (-60, Verdict.PROBLEM, "too long ago"),
+        (400, Verdict.WARNING, "the clock is wrong"),
+    ],
+)
+def test_the_certificate_is_judged_by_the_clock(
+    root: Path, monkeypatch: pytest.MonkeyPatch, ends_in_days: int, verdict: Verdict, said: str
+) -> None:
+    join(root, NOW + dt.timedelta(days=ends_in_days))
+    monkeypatch.setattr(identity, "wall_ms", lambda: int(NOW.timestamp() * 1000))
+    who, certificate = identity.agent_identity(subject(root))
+    assert "web-1" in who.detail
+    assert certificate.verdict is verdict
+    assert said in certificate.detail + certificate.remedy
+
+
+def test_a_damaged_identity_is_a_problem_with_a_remedy(root: Path) -> None:
+    join(root, NOW)
+    (root / "agent" / "identity.json").write_text("{")
+    finding = only(list(identity.agent_identity(subject(root))))
+    assert finding.verdict is Verdict.PROBLEM
+    assert "join again" in finding.remedy
+
+
+def test_a_clock_before_this_program_existed_is_a_warning(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "CLOCK_SAMPLE_S", 0.0)
+    monkeypatch.setattr(host, "wall_ms", lambda: 0)
+    finding = only(list(host.clock(subject(root))))
+    assert finding.verdict is Verdict.WARNING
+    assert "1970-01-01" in finding.detail
+
+
+def test_a_clock_that_is_being_set_is_a_warning(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = iter([2_000_000_000_000, 2_000_000_005_000, 2_000_000_005_000])
+    monkeypatch.setattr(host, "CLOCK_SAMPLE_S", 0.0)
+    monkeypatch.setattr(host, "wall_ms", lambda: next(readings))
+    finding = only(list(host.clock(subject(root))))
+    assert finding.verdict is Verdict.WARNING
+    assert "set by +5.00 s" in finding.detail
