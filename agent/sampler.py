@@ -144,6 +144,7 @@ class Sampler:
         async with trio.open_nursery() as nursery:
             for lane in self._lanes():
                 nursery.start_soon(self._keep, lane)
+            self._take_stock()  # with every family switched off there is nothing to wait for
             task_status.started()
 
     async def read_all(self) -> None:

@@ -30,7 +30,7 @@ _ALL_STATES: Final = 0xFFFF_FFFF
 _HEADER: Final = struct.Struct("=IHHII")
 _REQUEST: Final = struct.Struct("=BBBxI48x")
 _ERROR: Final = struct.Struct("=i")
-_SOCKET: Final = struct.Struct("=BBxx2s2x16s36xI")
+_SOCKET: Final = struct.Struct("=BBxx2s2x16s44xI")
 """Family, state, local port and address (both in network order), inode."""
 
 

@@ -109,9 +109,9 @@ def agent(
     )
     settings = invocation.settings(flags)
     if once or explain:
-        from agent import report  # noqa: PLC0415 - see the module's docstring
+        from heartline import once as measuring  # noqa: PLC0415 - see the module's docstring
 
-        return report.run(settings.agent, once=once, explain=explain, as_json=as_json)
+        return measuring.run(settings.agent, once=once, explain=explain, as_json=as_json)
     from agent import daemon  # noqa: PLC0415 - see the module's docstring
 
     token = _join_token(join, join_file)
