@@ -1,9 +1,10 @@
-"""Smaller generated parts: the token's layout, and how long each end waits for what."""
+"""Smaller generated parts: the token, the waits, the states of a node, the exit codes."""
 
 from typing import Final
 
 from docs.message_examples import TOKEN
 from docs.struct_tables import constant_rows, table
+from heartline.exits import MEANINGS
 from shared import backoff, link, liveness
 from shared.config import reference
 from shared.settings import LinkSettings, MasterSettings, Settings
@@ -65,6 +66,34 @@ def timeouts() -> str:
             table(("", "periods", "what"), periods),
         )
     )
+
+
+def liveness_table() -> str:
+    """What each event makes of a node in each state, by asking `step`."""
+    events: dict[str, liveness.LivenessEvent] = {
+        "silence": liveness.DeadlinePassed(),
+        "link broke": liveness.LinkBroke("reset"),
+        "goodbye": liveness.SaidGoodbye("stopped"),
+        "welcomed": liveness.Joined(5.0),
+        "beat": liveness.BeatArrived(5.0),
+        "revoked": liveness.Revoked(),
+    }
+    rows = [
+        (state.value, *(_after(state, event) for event in events.values()))
+        for state in liveness.State
+    ]
+    return table(("state", *events), rows)
+
+
+def exit_codes() -> str:
+    """How commands end."""
+    return table(("code", "meaning"), ((str(int(code)), text) for code, text in MEANINGS.items()))
+
+
+def _after(state: liveness.State, event: liveness.LivenessEvent) -> str:
+    node = liveness.Liveness(state, since_s=0.0, heard_s=0.0, next_in_s=5.0)
+    after = liveness.step(node, event, liveness.deadline_s(node) or 1.0).state
+    return "" if after is state else after.value
 
 
 def _settings_rows(
