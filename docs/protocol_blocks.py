@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from docs.message_examples import EXAMPLES
 from docs.struct_tables import anchor_of, code_table, constant_rows, field_table, summary, table
+from master import requests, sessions, viewing
 from shared import connection, families, frames, inventory, metrics, outbox
 from shared import messages as m
 from shared.connection import TRANSITIONS, Phase, Side
@@ -35,7 +36,18 @@ def limits() -> str:
         *constant_rows(connection, "ENTRY_BYTES_LIMIT", "PIECE_BYTES", "TRANSFER_LIMIT_BYTES"),
         *constant_rows(outbox, "URGENT_LIMIT_BYTES", "BULK_LIMIT_BYTES"),
     ]
-    return table(("limit", "bytes", "why"), rows)
+    numbers = [
+        *constant_rows(sessions, "MESSAGES_PER_WINDOW", "WINDOW_S"),
+        *constant_rows(viewing, "VIEWERS_LIMIT", "BEHIND_BYTES"),
+        *constant_rows(requests, "EVENTS_LIMIT"),
+    ]
+    return "\n\n".join(
+        (
+            table(("limit", "bytes", "why"), rows),
+            "And on a master's established links:",
+            table(("limit", "number", "why"), numbers),
+        )
+    )
 
 
 def state_diagram() -> str:
