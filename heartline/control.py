@@ -1,4 +1,4 @@
-"""One conversation with the master of this host, over its unix socket, without an event loop.
+"""One conversation with a master, over its unix socket or TLS, without an event loop.
 
     with Control.open(folder) as control:
         control.ask(lambda request: RevokeNode(request, "web-1"), Done)
@@ -58,8 +58,17 @@ class Control:
             UnreachableError: none runs there, it may not be reached, or it does not answer.
             DeniedError: it does not want this viewer.
         """
-        stream = _connect(folder, timeout_s)
-        control = cls(stream, str(folder.socket))
+        return cls.over(_connect(folder, timeout_s), str(folder.socket), timeout_s)
+
+    @classmethod
+    def over(cls, stream: socket.socket, place: str, timeout_s: float = ANSWER_S) -> Self:
+        """Greets the master at the other end of a connected stream, which this owns from now on.
+
+        Raises:
+            UnreachableError: it does not answer.
+            DeniedError: it does not want this viewer.
+        """
+        control = cls(stream, place)
         try:
             control._greet(timeout_s)
         except BaseException:

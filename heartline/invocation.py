@@ -17,6 +17,7 @@ from heartline.logs import LogFormat, configure
 from shared.paths import StateFolder, default_root
 
 if TYPE_CHECKING:
+    from heartline.control import Control
     from shared.config import Given
     from shared.settings import Settings
 
@@ -54,6 +55,13 @@ class Invocation:
 
         file, required = self.config_file
         return load(file, environment=os.environ, flags=flags, required=required)
+
+    def control(self) -> "Control":
+        """A link to the master that this command is about. See `heartline.access.open_control`."""
+        from heartline.access import open_control  # noqa: PLC0415 - only clients need it
+
+        self.log()
+        return open_control(self.folder)
 
     def log(self, level: int = logging.WARNING) -> None:
         """Starts logging to standard error, at `level` or, by `-v`, below it."""

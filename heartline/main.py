@@ -31,7 +31,7 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "agent": Entry("daemons", "Run the daemon that reports this host to a master."),
     },
     "Look": {
-        "top": Entry("daemons", "Watch the fleet in a terminal dashboard."),
+        "top": Entry("top", "Watch the fleet in a terminal dashboard."),
         "nodes": Entry("nodes", "List the nodes, problems first."),
         "node": Entry("nodes", "Show, label, revoke or forget one node."),
         "events": Entry("events", "List what happened: states, enrolments, conflicts."),

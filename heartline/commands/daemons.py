@@ -1,28 +1,22 @@
-"""`heartline master`, `heartline agent`, `heartline top`: the programs themselves.
+"""`heartline master` and `heartline agent`: the programs themselves.
 
-Each is imported when its command runs, so that an agent carries neither a dashboard nor a database.
+Each is imported when its command runs, so that an agent does not carry a database.
 """
 
 import logging
-import os
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from heartline.invocation import Invocation, common_options, daemon_options, pass_invocation
+from heartline.invocation import Invocation, daemon_options, pass_invocation
+from heartline.join_token import join_token
 from heartline.lifeline import end_with_parent
 from shared.config import Given
-from shared.errors import UserError
 
 if TYPE_CHECKING:
     from shared.settings import LinkSettings, MasterSettings
-    from tui.client import Target
-
-TOKEN_FILE_LIMIT_CHARACTERS: Final = 4096
-"""Forty times a token: enough for blanks and a comment's worth of accidents."""
 
 listen_option: Final[Callable[[Any], Any]] = click.option(
     "--listen",
@@ -114,34 +108,9 @@ def agent(
         return measuring.run(settings.agent, once=once, explain=explain, as_json=as_json)
     from agent import daemon  # noqa: PLC0415 - see the module's docstring
 
-    token = _join_token(join, join_file)
+    token = join_token(join, join_file)
     _begin(invocation, with_parent=with_parent)
-    return daemon.run(invocation.folder, settings.agent, settings.link, join_token=token)
-
-
-@click.command()
-@common_options
-@pass_invocation
-def top(invocation: Invocation) -> int:
-    """Watch the fleet in a terminal dashboard."""
-    from tui.client import UnixTarget  # noqa: PLC0415 - see the module's docstring
-
-    return dashboard(UnixTarget(invocation.folder.socket))
-
-
-def dashboard(target: "Target") -> int:
-    """Shows the fleet of one master until the user leaves; the exit code.
-
-    Raises:
-        UserError: the dashboard is not installed.
-    """
-    try:
-        from tui import app  # noqa: PLC0415 - see the module's docstring
-    except ModuleNotFoundError as error:
-        raise UserError(
-            f"the dashboard lacks {error.name}; install it: pip install 'heartline[tui]'"
-        ) from error
-    return app.run(target)
+    return daemon.run(invocation.folder, settings.agent, settings.link, join_token=token or None)
 
 
 def _begin(invocation: Invocation, *, with_parent: bool) -> None:
@@ -153,19 +122,3 @@ def _begin(invocation: Invocation, *, with_parent: bool) -> None:
 
 def _given(flags: Mapping[str, Given]) -> dict[str, Given]:
     return {key: given for key, given in flags.items() if given.value}
-
-
-def _join_token(join: str | None, join_file: Path | None) -> str | None:
-    if join and join_file:
-        raise click.UsageError("name one of --join and --join-file")
-    if join == "-" or join_file == Path("-"):
-        text = sys.stdin.read(TOKEN_FILE_LIMIT_CHARACTERS)
-    elif join_file is not None:
-        try:
-            with join_file.open(encoding="utf-8") as file:
-                text = file.read(TOKEN_FILE_LIMIT_CHARACTERS)
-        except (OSError, UnicodeDecodeError) as error:
-            raise click.UsageError(f"--join-file: cannot read {join_file}: {error}") from error
-    else:
-        text = join or os.environ.get("HEARTLINE_AGENT_JOIN", "")
-    return text.strip() or None

@@ -2,7 +2,6 @@
 
 import click
 
-from heartline.control import Control
 from heartline.invocation import Invocation, common_options, pass_invocation
 from heartline.plain import print_json, print_json_line
 from heartline.times import moment, on_screen
@@ -29,7 +28,7 @@ def events(invocation: Invocation, follow: bool, limit: int, node: str, as_json:
     def request(number: int) -> m.ListEvents:
         return m.ListEvents(number, limit, node, follow)
 
-    with Control.open(invocation.folder) as control:
+    with invocation.control() as control:
         if not follow:
             found = control.ask(request, m.Events).events
             if as_json:

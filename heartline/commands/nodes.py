@@ -1,20 +1,20 @@
 """`heartline nodes` and `heartline node …`."""
 
 import sys
-import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 import click
 
-from heartline.control import Control
+from heartline.access import open_control
 from heartline.fleet import Node, node_of, nodes_of
 from heartline.invocation import Invocation, common_options, pass_invocation
 from heartline.plain import print_json
 from heartline.tables import print_pairs, print_table
 from heartline.views import COLUMNS, detail_of, inventory_of, row, summary, vital_signs
 from shared import messages as m
-from shared.errors import UserError
+from shared.clock import wall_ms
+from shared.errors import HeartlineError
 from shared.text import clean
 
 COMPLETION_S: Final = 0.5
@@ -29,9 +29,9 @@ def _complete_node(
     """Names of nodes that begin so; none when the master cannot be asked quickly."""
     folder = context.ensure_object(Invocation).folder
     try:
-        with Control.open(folder, COMPLETION_S) as control:
+        with open_control(folder, COMPLETION_S) as control:
             pieces = control.snapshot(COMPLETION_S)
-    except (UserError, OSError):
+    except (HeartlineError, OSError):
         return []
     names = [clean(info.name) for piece in pieces for info in piece.infos]
     return sorted(name for name in names if name.startswith(incomplete))
@@ -71,10 +71,9 @@ def nodes(
 
     FOR is how long a node has been in its state, SEEN how long ago its last sign of life came.
     """
-    invocation.log()
-    with Control.open(invocation.folder) as control:
+    with invocation.control() as control:
         pieces = control.snapshot()
-    now_wall_ms = time.time_ns() // 1_000_000
+    now_wall_ms = wall_ms()
     found = [
         node
         for node in nodes_of(pieces, now_wall_ms)
@@ -107,9 +106,9 @@ def node() -> None:
 @pass_invocation
 def show(invocation: Invocation, name: str, as_json: bool) -> None:
     """Show everything the master knows about a node."""
-    with Control.open(invocation.folder) as control:
+    with invocation.control() as control:
         detail = control.ask(lambda request: m.GetNode(request, name), m.NodeDetail)
-    now_wall_ms = time.time_ns() // 1_000_000
+    now_wall_ms = wall_ms()
     if as_json:
         print_json(detail_of(detail, now_wall_ms))
         return
@@ -131,7 +130,7 @@ def label(invocation: Invocation, name: str, changes: tuple[str, ...], note: str
     put, remove = _label_changes(changes)
     if not changes and note is None:
         raise click.UsageError("name a label (KEY=VALUE or KEY-), or give a --note")
-    with Control.open(invocation.folder) as control:
+    with invocation.control() as control:
         control.ask(lambda request: m.SetLabels(request, name, put, tuple(remove), note), m.Done)
 
 
@@ -167,7 +166,7 @@ def forget(invocation: Invocation, name: str, yes: bool) -> None:
 
 def _carry_out(invocation: Invocation, name: str, yes: bool, order: Order) -> None:
     """Asks, unless that was answered already, about the very node that `name` means now."""
-    with Control.open(invocation.folder) as control:
+    with invocation.control() as control:
         detail = control.ask(lambda request: m.GetNode(request, name), m.NodeDetail)
         if not yes:
             if not sys.stdin.isatty():

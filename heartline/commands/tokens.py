@@ -6,7 +6,6 @@ from typing import Final
 
 import click
 
-from heartline.control import Control
 from heartline.invocation import Invocation, common_options, pass_invocation
 from heartline.plain import print_json
 from heartline.running import running_master
@@ -51,7 +50,7 @@ def token() -> None:
 @pass_invocation
 def create(invocation: Invocation, role: str, life: int, uses: int, as_json: bool) -> None:
     """Create a token, and print the command that uses it. It cannot be shown again."""
-    with Control.open(invocation.folder) as control:
+    with invocation.control() as control:
         made = control.ask(lambda request: m.CreateToken(request, role, life, uses), m.TokenCreated)
     expires = moment(made.expires_wall_ms)
     if as_json:
@@ -71,7 +70,7 @@ def create(invocation: Invocation, role: str, life: int, uses: int, as_json: boo
 @pass_invocation
 def list_(invocation: Invocation, as_json: bool) -> None:
     """List the tokens, without their secrets."""
-    with Control.open(invocation.folder) as control:
+    with invocation.control() as control:
         tokens = control.ask(m.ListTokens, m.Tokens).tokens
     if as_json:
         print_json([_plain(info) for info in tokens])
@@ -87,7 +86,7 @@ def list_(invocation: Invocation, as_json: bool) -> None:
 @pass_invocation
 def revoke(invocation: Invocation, token_id: str) -> None:
     """Let a token admit nobody any more. Who joined with it stays."""
-    with Control.open(invocation.folder) as control:
+    with invocation.control() as control:
         control.ask(lambda request: m.RevokeToken(request, token_id), m.Done)
 
 

@@ -10,7 +10,8 @@ from typing import Final
 import click
 
 from heartline.bell import Bell, Departure
-from heartline.commands.daemons import dashboard, listen_option
+from heartline.commands.daemons import listen_option
+from heartline.commands.top import dashboard
 from heartline.exits import Exit
 from heartline.invocation import Invocation, daemon_options, pass_invocation
 from heartline.running import running_master
@@ -56,7 +57,7 @@ def up(invocation: Invocation, listen: tuple[str, ...], headless: bool) -> int:
     Everything lives under the state folder. Leaving (q, Ctrl-C, SIGTERM) stops what this command
     has started, and nothing else: a master or an agent that runs there already is left alone.
     """
-    if not headless and not sys.stdout.isatty():
+    if not headless and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise click.UsageError("there is no terminal for the dashboard; add --headless")
     invocation.settings()
     voice, bell = _Voice(), Bell()

@@ -1,0 +1,113 @@
+"""A viewer of a master elsewhere: joins once with a viewer's token, and reads from then on.
+
+viewer/viewer.json   which cluster, which viewer, and the masters to dial
+viewer/ca.pem        the cluster's CA, whose pin came with the token
+viewer/viewer.pem    key and certificate, good for days: afterwards, join again
+"""
+
+import socket
+import ssl
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from shared import VERSION
+from shared.addresses import Address, parse_address
+from shared.errors import IdentityError, LinkBrokenError, TokenError, UserError
+from shared.paths import StateFolder
+from shared.private_files import private_folder, read_private, write_private
+from shared.tls import client_context
+from shared.tokens import parse_token
+
+ROLE: Final = "viewer"
+
+
+class ViewerIdentity(Struct, frozen=True):
+    """Who this viewer is, and to whom."""
+
+    cluster: str
+    server_name: str
+    """The name in the master's certificate, whatever address it is dialled at."""
+    identity: str
+    masters: tuple[str, ...]
+
+    @property
+    def addresses(self) -> list[Address]:
+        """The masters, in the order in which to dial them."""
+        return [parse_address(text) for text in self.masters]
+
+
+def load_viewer(folder: StateFolder) -> ViewerIdentity | None:
+    """Who this viewer is, or None when it has not joined.
+
+    Raises:
+        IdentityError: the folder is damaged or open to others.
+    """
+    path = folder.viewer_dir / "viewer.json"
+    try:
+        return msgspec.json.decode(read_private(path), type=ViewerIdentity)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        raise IdentityError(f"{path} is damaged: {error}; join again") from error
+
+
+def viewer_context(folder: StateFolder) -> ssl.SSLContext:
+    """TLS with the viewer's certificate, for masters of its cluster only.
+
+    Raises:
+        IdentityError: a file is missing, damaged or open to others.
+    """
+    place = folder.viewer_dir
+    try:
+        read_private(place / "viewer.pem")  # refuses a key that others may read
+        return client_context(read_private(place / "ca.pem"), place / "viewer.pem")
+    except FileNotFoundError as error:
+        raise IdentityError(f"{error.filename} is missing; join again") from error
+
+
+def join_as_viewer(folder: StateFolder, token_text: str, masters: Sequence[str]) -> ViewerIdentity:
+    """Joins through the first of `masters` that answers, and stores the identity.
+
+    Raises:
+        DeniedError: the master refused.
+        LinkBrokenError: no master could be reached.
+        UserError: the token or an address is no good.
+    """
+    import trio  # noqa: PLC0415 - for this one exchange
+
+    from shared.certificates import new_key_and_request  # noqa: PLC0415 - ten megabytes
+    from shared.joining import join  # noqa: PLC0415 - see above
+
+    token = parse_token(token_text)
+    addresses = [_address(text) for text in masters]
+    key_pem, csr_der = new_key_and_request()
+    failures: list[str] = []
+    for address in addresses:
+        try:
+            joined = trio.run(partial(join, address, token, csr_der, socket.gethostname(), VERSION))
+        except LinkBrokenError as error:
+            failures.append(f"{address}: {error}")
+            continue
+        if joined.role != ROLE:
+            raise TokenError(f"this token is for an {joined.role}, not for a viewer")
+        folder.ensure()
+        place = private_folder(folder.viewer_dir)
+        viewer = ViewerIdentity(
+            joined.cluster, joined.server_name, joined.identity, tuple(map(str, addresses))
+        )
+        write_private(place / "ca.pem", joined.ca_pem)
+        write_private(place / "viewer.pem", key_pem + joined.certificate_pem)
+        write_private(place / "viewer.json", msgspec.json.encode(viewer))
+        return viewer
+    raise LinkBrokenError("; ".join(failures))
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except ValueError as error:
+        raise UserError(f"--master: {error}") from error
