@@ -131,7 +131,10 @@ class Sampler:
         self._origin_s, self._beat_s = origin_s, period_s
         now_s = trio.current_time()
         for each in self._families.values():
-            due_s = self._next_due_s(each, now_s)
+            # A family with a period of its own waits for its turn, and then for the next beat.
+            waits = each.collector.family not in SHARED_THREAD
+            each.anchor_s = next_on_grid(origin_s, period_s, each.wanted_s) if waits else origin_s
+            due_s = each.anchor_s if waits else self._next_due_s(each, now_s)
             each.due_s = min(each.due_s, due_s) if each.readings < READINGS_FOR_RATES else due_s
         self._realigned.set()
         self._realigned = trio.Event()
@@ -140,7 +143,7 @@ class Sampler:
         """Reads families as they fall due, until cancelled. What hangs then is left behind."""
         self._origin_s = trio.current_time()
         for each in self._families.values():
-            each.due_s = self._origin_s
+            each.anchor_s = each.due_s = each.wanted_s = self._origin_s
         async with trio.open_nursery() as nursery:
             for lane in self._lanes():
                 nursery.start_soon(self._keep, lane)
@@ -169,13 +172,13 @@ class Sampler:
             await self._read(due)
             now_s = trio.current_time()
             for each in due:
-                each.due_s = self._next_due_s(each, now_s)
+                each.due_s = each.wanted_s = self._next_due_s(each, now_s)
 
     def _next_due_s(self, each: Watched, now_s: float) -> float:
         period_s = each.settings.period_s
         if each.collector.family in SHARED_THREAD:
             period_s = min(period_s, self._beat_s)
-        due_s = next_on_grid(self._origin_s, period_s, now_s)
+        due_s = next_on_grid(each.anchor_s, period_s, now_s)
         if each.readings == 1:
             return min(due_s, now_s + FIRST_INTERVAL_S)
         return due_s

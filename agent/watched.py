@@ -20,12 +20,16 @@ STUCK: Final = "stuck"
 
 
 class Watched:
-    """A collector and its history. `due_s` is on trio's clock, all else on the sampler's."""
+    """A collector and its history. `due_s`, `anchor_s` and `wanted_s` are on trio's."""
 
     def __init__(self, collector: Collector, settings: FamilySettings, since_s: float) -> None:
         self.collector: Final = collector
         self.settings: Final = settings
         self.due_s = 0.0
+        self.anchor_s = 0.0
+        """It is due whole periods from here."""
+        self.wanted_s = 0.0
+        """When it would be due if the heart had not moved: links that flap must not put it off."""
         self.readings = 0
         """How many have succeeded."""
         self.tried = False

@@ -82,7 +82,7 @@ class Core(Struct, frozen=True, array_like=True, gc=False):
     filesystem_fullest: Annotated[_N, Meta(description="Which: its index in the inventory")] = None
     filesystem_inodes_max_bp: Annotated[_N, Meta(description="Highest use of inodes")] = None
     filesystem_free_min_kib: Annotated[_N, Meta(description="Least free space of any")] = None
-    # network, all interfaces but loopback
+    # network: interfaces that are hardware; where there are none, all but loopback
     network_receive_bytes_per_s: Annotated[_N, Meta(description="Received")] = None
     network_transmit_bytes_per_s: Annotated[_N, Meta(description="Sent")] = None
     network_receive_packets_per_s: Annotated[_N, Meta(description="Packets received")] = None
