@@ -30,12 +30,17 @@ test: $(DEV) ## All tests (ARGS="-k name" …)
 	@.ci/system-packages
 	@$(BIN)/python -m pytest $(ARGS)
 
-.PHONY: lint
-lint: $(DEV) ## Style, types, and the direction of imports
+.PHONY: lint lint-style lint-format lint-mypy lint-pyright lint-imports
+lint: lint-style lint-format lint-mypy lint-pyright lint-imports ## Style, types, and the direction of imports
+lint-style: $(DEV)
 	$(BIN)/ruff check .
+lint-format: $(DEV)
 	$(BIN)/ruff format --check .
+lint-mypy: $(DEV)
 	$(BIN)/mypy
+lint-pyright: $(DEV)
 	$(BIN)/pyright
+lint-imports: $(DEV)
 	$(BIN)/lint-imports
 
 .PHONY: format
