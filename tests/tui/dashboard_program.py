@@ -1,0 +1,37 @@
+"""Programs for a real terminal: the dashboard of a socket, and one that breaks.
+
+python -m tests.tui.dashboard_program watch SOCKET
+python -m tests.tui.dashboard_program break
+"""
+
+import sys
+from pathlib import Path
+from typing import NoReturn
+from unittest.mock import patch
+
+from tests.tui.fleets import snapshot
+from tests.tui.scripted import LIVE
+from tui.app import run
+from tui.client import Client, UnixTarget
+from tui.link import Viewer
+
+
+class BreakingClient(Client):
+    """Shows a fleet and then does what no source may do."""
+
+    async def run(self, viewer: Viewer) -> NoReturn:
+        viewer.on_link(LIVE)
+        viewer.on_message(snapshot({"web-1": "up"}), 0.0)
+        raise ZeroDivisionError("a bug in the dashboard")
+
+
+def main(command: str, *arguments: str) -> int:
+    target = UnixTarget(Path(*arguments))
+    if command == "break":
+        with patch("tui.app.Client", BreakingClient):
+            return run(target)
+    return run(target)
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
