@@ -31,6 +31,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "refusals": protocol_blocks.refusals,
     "partings": protocol_blocks.partings,
     "settings": settings_blocks.reference_tables,
+    "readings": settings_blocks.reading_table,
     "family settings": settings_blocks.family_tables,
     "variables": settings_blocks.variable_table,
 }

@@ -8,6 +8,7 @@ import msgspec.inspect as mi
 
 from docs.struct_tables import meanings_of, table, type_in_words
 from shared.config import OTHER_VARIABLES, Setting, reference
+from shared.families_explained import EXPLAINED
 from shared.families_settings import FamiliesSettings, FamilySettings, ProcessSettings
 from shared.metrics import FAMILIES
 
@@ -41,6 +42,15 @@ def family_tables() -> str:
             _keys_table(ProcessSettings, own),
         )
     )
+
+
+def reading_table() -> str:
+    """What each family reads, and which of its fields are off unless switched on."""
+    rows = [
+        (f"`{family}`", explained.reads, ", ".join(f"`{name}`" for name in explained.on_request))
+        for family, explained in EXPLAINED.items()
+    ]
+    return table(("family", "reads", "only when switched on"), rows)
 
 
 def variable_table() -> str:
