@@ -10,6 +10,10 @@ import select
 import signal
 from collections.abc import Generator, Iterable
 from types import FrameType
+from typing import Final
+
+PIPE_BYTES: Final = 1024 * 1024
+"""More than a pipe holds: one read silences the bell."""
 
 
 class Bell:
@@ -25,11 +29,12 @@ class Bell:
         with contextlib.suppress(BlockingIOError):  # full: it rings already
             os.write(self._write_end, b".")
 
-    def wait(self, timeout_s: float | None = None) -> None:
-        """Returns when the bell rings, or has since the last time; or after the timeout."""
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Returns True when the bell rings, or has since the last time; False after the timeout."""
         readable, _, _ = select.select([self._read_end], [], [], timeout_s)
         if readable:
-            os.read(self._read_end, 4096)
+            os.read(self._read_end, PIPE_BYTES)
+        return bool(readable)
 
     def close(self) -> None:
         """Takes the bell down; nobody may ring it any more."""
