@@ -33,6 +33,9 @@ _FINAL: Final = frozenset({Exit.OK, Exit.USAGE, Exit.REFUSED})
 
 _LINE_LIMIT_BYTES: Final = 64 * 1024
 
+_FRAME: Final = b" |+-\r\n"
+"""What the traceback of a group of errors is drawn with; the words are between."""
+
 
 class Service(Struct, frozen=True):
     """What to run, under which name, and where its output goes."""
@@ -138,7 +141,7 @@ class Keeper:
             output = cast("IO[bytes]", process.stdout)
             while line := output.readline(_LINE_LIMIT_BYTES):
                 self._log.write(line)
-                last_line = line.strip() or last_line
+                last_line = line.strip(_FRAME) or last_line
             code = process.wait()
         with self._lock:
             self._process = None

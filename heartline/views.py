@@ -27,6 +27,9 @@ _COLORS: Final[Mapping[str, str]] = {
     State.DOWN: "red",
 }
 
+_INDEX: Final = "filesystem_fullest"
+"""A position in the inventory: of no use to people."""
+
 COLUMNS: Final = (
     Column("STATE"),
     Column("NAME", flexible=True),
@@ -120,12 +123,14 @@ def vital_signs(core: Core) -> Iterator[tuple[str, str]]:
     """Every core metric that is known, with its unit."""
     for metric in metrics():
         value: int | None = getattr(core, metric.name)
-        if value is not None:
+        if value is not None and metric.name != _INDEX:
             yield metric.description, _with_unit(metric, value)
 
 
 def _with_unit(metric: Metric, value: int) -> str:
     match metric.unit:
+        case "load":
+            return formats.load(value)
         case "ratio":
             return f"{value / 100:.1f} %"
         case "KiB":

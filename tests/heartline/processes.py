@@ -82,6 +82,8 @@ def up(root: Path) -> Generator[subprocess.Popen[str]]:
         for line in process.stdout:
             if "node is up" in line:
                 break
+        else:
+            raise AssertionError(process.stderr and process.stderr.read())
         yield process
 
 

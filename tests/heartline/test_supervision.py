@@ -95,6 +95,14 @@ def test_an_end_that_would_repeat_itself_is_final(tmp_path: Path, code: int) -> 
     assert watched.keeper.last_end.code == code
 
 
+def test_a_crash_is_reported_by_its_error_and_not_by_the_lines_around_it(tmp_path: Path) -> None:
+    watched = Watched(tmp_path, "raise ExceptionGroup('several', [ValueError('the cause')])")
+    watched.keeper.start()
+    watched.wait_for(lambda: bool(watched.reports))
+    watched.keeper.stop()
+    assert watched.reports[0].startswith("child ended: ValueError: the cause; starting it again")
+
+
 def test_a_child_killed_from_outside_is_named_by_its_signal(tmp_path: Path) -> None:
     program = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     watched = Watched(tmp_path, program)
