@@ -24,7 +24,7 @@ _BY_SUFFIX: Final[Mapping[str, Callable[[float], str]]] = {
     "_s": formats.duration,
     "_centi": lambda value: formats.load(round(value)),
     "_dc": lambda value: formats.temperature(round(value)),
-    "_celsius": lambda value: formats.temperature(round(value * 10)),
+    "celsius": lambda value: formats.temperature(round(value * 10)),
     "_mhz": lambda value: f"{value:.0f} MHz",
     "_mbps": lambda value: f"{value:.0f} Mb/s",
     "_rpm": lambda value: f"{value:.0f} rpm",
