@@ -1,6 +1,5 @@
 """`heartline token …`."""
 
-import shlex
 import sys
 from typing import Final
 
@@ -11,8 +10,8 @@ from heartline.plain import print_json
 from heartline.running import running_master
 from heartline.tables import Column, print_table
 from heartline.times import Duration, moment, on_screen
+from master.joining import join_command
 from shared import messages as m
-from shared.reachable import dialable
 from shared.text import clean
 
 _COLUMNS: Final = (
@@ -58,7 +57,9 @@ def create(invocation: Invocation, role: str, life: int, uses: int, as_json: boo
             {"token": made.token, "token_id": made.token_id, "role": role, "expires": expires}
         )
         return
-    click.echo(_command(invocation, role, made.token))
+    running = running_master(invocation.folder)
+    program = "agent" if role == "agent" else "top"
+    click.echo(join_command(made.token, running.listen if running else (), program=program))
     if sys.stdout.isatty():
         times = "once" if uses == 1 else f"{uses} times"
         click.echo(f"Run this there, {times}, before {on_screen(expires)}.", err=True)
@@ -88,15 +89,6 @@ def revoke(invocation: Invocation, token_id: str) -> None:
     """Let a token admit nobody any more. Who joined with it stays."""
     with invocation.control() as control:
         control.ask(lambda request: m.RevokeToken(request, token_id), m.Done)
-
-
-def _command(invocation: Invocation, role: str, token: str) -> str:
-    """What to run on the other host, as one line; the address is the likeliest of the master's."""
-    running = running_master(invocation.folder)
-    addresses = dialable(running.addresses) if running else []
-    master = ["--master", str(addresses[0])] if addresses else []
-    command = "agent" if role == "agent" else "top"
-    return shlex.join(["heartline", command, "--join", token, *master])
 
 
 def _row(info: m.TokenInfo) -> list[str]:
