@@ -9,6 +9,7 @@ from typing import Final
 from agent.identity import IdentityFolder
 from heartline.checks import Finding, Subject, fine, problem, warning
 from heartline.times import moment
+from heartline.viewer import load_viewer
 from shared.clock import wall_ms
 from shared.errors import IdentityError
 
@@ -16,6 +17,7 @@ EXPIRED_LIMIT: Final = timedelta(days=30)
 """An expired certificate may be renewed for so long; later the host has to join again."""
 
 _JOIN: Final = "on the master's host: heartline token create"
+_JOIN_VIEWER: Final = _JOIN + " --role viewer"
 
 
 def agent_identity(subject: Subject) -> Iterator[Finding]:
@@ -35,20 +37,37 @@ def agent_identity(subject: Subject) -> Iterator[Finding]:
     yield from _certificate("certificate", folder.slot(identity.slot))
 
 
+def viewer_identity(subject: Subject) -> Iterator[Finding]:
+    """This user has joined as a viewer of a master elsewhere, with a certificate that is good."""
+    name = "viewer"
+    try:
+        viewer = load_viewer(subject.folder)
+    except IdentityError as error:
+        yield problem(name, str(error), _JOIN_VIEWER)
+        return
+    if viewer is None:
+        return
+    yield fine(name, f"{viewer.identity} of {', '.join(viewer.masters)}")
+    path = subject.folder.viewer_dir / "viewer.pem"
+    yield from _certificate(name, path, _JOIN_VIEWER, renewable=False)
+
+
 def authority(subject: Subject) -> Iterator[Finding]:
     """The cluster's own certificate is good by this host's clock."""
     for path in sorted(subject.folder.ca_dir.glob("ca*.pem")):
         yield from _certificate("authority", path)
 
 
-def _certificate(name: str, path: Path) -> Iterator[Finding]:
+def _certificate(
+    name: str, path: Path, join: str = _JOIN, *, renewable: bool = True
+) -> Iterator[Finding]:
     from cryptography import x509  # noqa: PLC0415 - ten megabytes, for this alone
 
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a certificate"
-        yield problem(name, f"{path}: {reason}", f"restore it from a copy, or, {_JOIN}")
+        yield problem(name, f"{path}: {reason}", f"restore it from a copy, or, {join}")
         return
     now = moment(wall_ms()) or datetime.now(UTC)
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
@@ -58,8 +77,10 @@ def _certificate(name: str, path: Path) -> Iterator[Finding]:
             f"begins on {begins:%Y-%m-%d}, after what this host believes is now",
             "the clock is wrong, here or on the master; links do not depend on it, records do",
         )
+    elif now > ends and not renewable:
+        yield problem(name, f"expired on {ends:%Y-%m-%d}", join)
     elif now > ends + EXPIRED_LIMIT:
-        yield problem(name, f"expired on {ends:%Y-%m-%d}, too long ago to be renewed", _JOIN)
+        yield problem(name, f"expired on {ends:%Y-%m-%d}, too long ago to be renewed", join)
     elif now > ends:
         yield warning(
             name,

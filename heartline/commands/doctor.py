@@ -29,6 +29,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     folder.folder_rights,
     folder.free_space,
     identity.agent_identity,
+    identity.viewer_identity,
     identity.authority,
     network.local_master,
     network.ports,

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent.identity import Identity, IdentityFolder
 from heartline.checks import Finding, Subject, Verdict, host, identity, network
 from heartline.exits import Exit
 from heartline.main import main
+from heartline.viewer import ViewerIdentity
 from shared.certificates import CertificateAuthority
 from shared.paths import StateFolder
+from shared.private_files import private_folder, write_private
 from shared.settings import AgentSettings, MasterSettings, Settings
 
 Findings = list[dict[str, Any]]
@@ -178,6 +181,22 @@ def test_the_certificate_is_judged_by_the_clock(
     assert "web-1" in who.detail
     assert certificate.verdict is verdict
     assert said in certificate.detail + certificate.remedy
+
+
+def test_a_viewers_certificate_that_has_expired_cannot_be_renewed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = CertificateAuthority.create(NOW)
+    _, certificate_pem = authority.issue_master(NOW, dt.timedelta(days=7))
+    place = private_folder(StateFolder(root).viewer_dir)
+    write_private(place / "viewer.pem", certificate_pem)
+    viewer = ViewerIdentity("cluster", "name", "0123456789abcdef", ("10.0.0.5:7700",))
+    write_private(place / "viewer.json", msgspec.json.encode(viewer))
+    monkeypatch.setattr(identity, "wall_ms", lambda: int(NOW.timestamp() * 1000) + 8 * 86_400_000)
+    who, certificate = identity.viewer_identity(subject(root))
+    assert "10.0.0.5:7700" in who.detail
+    assert certificate.verdict is Verdict.PROBLEM
+    assert certificate.remedy.endswith("--role viewer")
 
 
 def test_a_damaged_identity_is_a_problem_with_a_remedy(root: Path) -> None:
