@@ -9,11 +9,12 @@ from heartline.fleet import Node, node_of
 from heartline.plain import plain
 from heartline.tables import Cell, Column
 from heartline.times import moment, on_screen
+from heartline.values import text_of
 from shared import messages as m
 from shared.families import decode_family
 from shared.inventory import Inventory
 from shared.liveness import State
-from shared.metrics import Core, Metric, metrics
+from shared.metrics import Core, metrics
 from shared.text import clean
 from tui import formats
 
@@ -124,26 +125,7 @@ def vital_signs(core: Core) -> Iterator[tuple[str, str]]:
     for metric in metrics():
         value: int | None = getattr(core, metric.name)
         if value is not None and metric.name != _INDEX:
-            yield metric.description, _with_unit(metric, value)
-
-
-def _with_unit(metric: Metric, value: int) -> str:
-    match metric.unit:
-        case "load":
-            return formats.load(value)
-        case "ratio":
-            return f"{value / 100:.1f} %"
-        case "KiB":
-            return formats.size_kib(value)
-        case "B/s":
-            return formats.size(value) + "/s"
-        case "s":
-            return formats.duration(value)
-        case "count":
-            return formats.count(value)
-        case unit:
-            scaled = value / metric.scale
-            return f"{scaled:,.0f} {unit}" if metric.scale == 1 else f"{scaled:.2f} {unit}"
+            yield metric.description, text_of(metric.name, value)
 
 
 def detail_of(detail: m.NodeDetail, now_wall_ms: int) -> dict[str, object]:
