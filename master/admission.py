@@ -1,25 +1,30 @@
 """Who may begin a TLS handshake: limits that hold before anything is known of a peer.
 
-Refusing costs one accept and one close; nothing is read. Addresses that have authenticated before
-are told apart, because a whole fleet may sit behind one of them and has to be able to come back at
-once after a restart of the master, whatever strangers are doing.
+Refusing costs one accept and one close; nothing is read. A whole fleet may sit behind one address
+and has to be able to come back at once after a restart of the master, whatever strangers are doing.
+So every address has a reserve that grows with the members of the cluster last seen there; beyond it
+the address is a stranger's like any other, and one hostile member cannot use up what is the
+others'.
 """
 
 import ipaddress
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Final
 
 from msgspec import Struct
 
-KNOWN_ADDRESSES: Final = 100_000
-"""Addresses remembered as having authenticated, the least recent forgotten first."""
+RESERVE_PER_MEMBER: Final = 2
+"""Connections at once, and handshakes a second, per member: one that has just been cut and its
+successor."""
 
-KNOWN_RATE_FACTOR: Final = 20
-"""Handshakes of known addresses are allowed at this many times the strangers' rate: 1,000 a
-second."""
+RESERVE_LEAST: Final = 4
+"""The same at least, for an address with any member at all."""
 
-KNOWN_CONNECTIONS_FACTOR: Final = 4
-"""Unauthenticated connections of known addresses: this many times the total for strangers."""
+RESERVED_RATE_FACTOR: Final = 20
+"""Handshakes in all reserves together: this many times the strangers' rate, 1,000 a second."""
+
+RESERVED_CONNECTIONS_FACTOR: Final = 4
+"""Connections in all reserves together: this many times the strangers' total."""
 
 
 class AdmissionLimits(Struct, frozen=True):
@@ -34,24 +39,46 @@ class Ticket(Struct, frozen=True):
     """A place among the unauthenticated connections; give it back with `Admission.release`."""
 
     group: str
-    known: bool
+    is_reserved: bool
 
 
 class _Bucket:
-    """A token bucket: `rate` a second, up to one second's worth at once."""
+    """A token bucket: `rate` a second, up to one second's worth at once, and one at least."""
+
+    __slots__ = ("_level", "_updated_s", "rate")
 
     def __init__(self, rate: float, now_s: float) -> None:
         self.rate = rate
-        self._level = rate
+        self._level = max(1.0, rate)
         self._updated_s = now_s
 
     def take(self, now_s: float) -> bool:
-        self._level = min(self.rate, self._level + (now_s - self._updated_s) * self.rate)
+        refilled = self._level + (now_s - self._updated_s) * self.rate
+        self._level = min(max(1.0, self.rate), refilled)
         self._updated_s = now_s
         if self._level < 1:
             return False
         self._level -= 1
         return True
+
+
+class _Reserve:
+    """What is kept for one address where members of the cluster were last seen."""
+
+    __slots__ = ("_bucket", "members", "open")
+
+    def __init__(self) -> None:
+        self.members = 0
+        self.open = 0
+        self._bucket = _Bucket(0.0, 0.0)
+
+    @property
+    def size(self) -> int:
+        return max(RESERVE_LEAST, RESERVE_PER_MEMBER * self.members)
+
+    def take(self, now_s: float) -> bool:
+        self._bucket.rate = self.size
+        return self.open < self.size and self._bucket.take(now_s)
 
 
 class Admission:
@@ -62,63 +89,87 @@ class Admission:
         self._limits = limits
         self._open: Counter[str] = Counter()
         self._strangers = 0
-        self._known_open = 0
-        self._known: OrderedDict[str, None] = OrderedDict()
+        self._reserved = 0
+        self._reserves: dict[str, _Reserve] = {}
+        self._homes: dict[str, str] = {}
         self._stranger_bucket = _Bucket(limits.handshakes_per_s, now_s)
-        self._known_bucket = _Bucket(limits.handshakes_per_s * KNOWN_RATE_FACTOR, now_s)
+        self._reserved_bucket = _Bucket(limits.handshakes_per_s * RESERVED_RATE_FACTOR, now_s)
 
     def __repr__(self) -> str:
-        return f"<Admission {self._strangers} strangers, {self._known_open} known>"
+        return f"<Admission {self._strangers} strangers, {self._reserved} in reserves>"
 
     @property
     def waiting(self) -> int:
         """Connections that have not authenticated yet."""
-        return self._strangers + self._known_open
+        return self._strangers + self._reserved
 
     def change(self, limits: AdmissionLimits) -> None:
         """Takes other limits from now on; connections already admitted keep their places."""
         self._limits = limits
         self._stranger_bucket.rate = limits.handshakes_per_s
-        self._known_bucket.rate = limits.handshakes_per_s * KNOWN_RATE_FACTOR
+        self._reserved_bucket.rate = limits.handshakes_per_s * RESERVED_RATE_FACTOR
 
     def knock(self, address: str, now_s: float) -> Ticket | str:
         """A place for a new connection, or the name of the limit that it hits."""
         group = address_group(address)
-        limits = self._limits
-        if group in self._known:
-            if self._known_open >= limits.connections * KNOWN_CONNECTIONS_FACTOR:
-                return "known-connections"
-            if not self._known_bucket.take(now_s):
-                return "known-handshakes-per-s"
-            self._known_open += 1
-            return Ticket(group, known=True)
-        if self._strangers >= limits.connections:
+        reserve = self._reserves.get(group)
+        if reserve is not None and self._has_room(reserve, now_s):
+            self._reserved += 1
+            reserve.open += 1
+            return Ticket(group, is_reserved=True)
+        if self._strangers >= self._limits.connections:
             return "connections"
-        if self._open[group] >= limits.connections_per_address:
+        if self._open[group] >= self._limits.connections_per_address:
             return "connections-per-address"
         if not self._stranger_bucket.take(now_s):
             return "handshakes-per-s"
         self._strangers += 1
         self._open[group] += 1
-        return Ticket(group, known=False)
+        return Ticket(group, is_reserved=False)
 
     def release(self, ticket: Ticket) -> None:
         """The connection has ended or has authenticated. Once per ticket."""
-        if ticket.known:
-            self._known_open -= 1
+        group = ticket.group
+        if ticket.is_reserved:
+            self._reserved -= 1
+            self._reserves[group].open -= 1
+            self._drop_empty(group)
             return
         self._strangers -= 1
-        self._open[ticket.group] -= 1
-        if not self._open[ticket.group]:
-            del self._open[ticket.group]
+        self._open[group] -= 1
+        if not self._open[group]:
+            del self._open[group]
 
-    def remember(self, address: str) -> None:
-        """Somebody has authenticated from this address."""
+    def remember(self, identity: str, address: str) -> None:
+        """A member of the cluster has authenticated from this address; its last one counts no
+        more."""
         group = address_group(address)
-        self._known[group] = None
-        self._known.move_to_end(group)
-        if len(self._known) > KNOWN_ADDRESSES:
-            self._known.popitem(last=False)
+        if self._homes.get(identity) == group:
+            return
+        self.forget(identity)
+        self._homes[identity] = group
+        self._reserves.setdefault(group, _Reserve()).members += 1
+
+    def forget(self, identity: str) -> None:
+        """No longer a member, or elsewhere now."""
+        group = self._homes.pop(identity, None)
+        if group is not None:
+            self._reserves[group].members -= 1
+            self._drop_empty(group)
+
+    def _has_room(self, reserve: _Reserve, now_s: float) -> bool:
+        most = self._limits.connections * RESERVED_CONNECTIONS_FACTOR
+        return (
+            reserve.members > 0
+            and self._reserved < most
+            and reserve.take(now_s)
+            and self._reserved_bucket.take(now_s)
+        )
+
+    def _drop_empty(self, group: str) -> None:
+        reserve = self._reserves[group]
+        if not reserve.members and not reserve.open:
+            del self._reserves[group]
 
 
 def address_group(address: str) -> str:

@@ -22,37 +22,40 @@ LEAF_ROTATION_S: Final = 30 * 86400.0
 """A master's own certificate is new at every start and every thirty days; the key never touches the
 disk."""
 
+LEAF_RETRY_S: Final = 3600.0
+
 _log: Final = logging.getLogger(__name__)
 
 
 def open_authority(folder: Path, now: dt.datetime) -> tuple[CertificateAuthority, bool]:
     """The cluster's authority, and whether it was made just now.
 
+    The key is what matters: from it a lost certificate is made anew, with the same pin.
+
     Raises:
-        IdentityError: the folder or a file in it is open to others, incomplete, or cannot be read.
+        IdentityError: the folder or a file in it is open to others, cannot be read, or the key is
+            missing.
         OSError: it cannot be written.
     """
     private_folder(folder)
     key_path, certificate_path = folder / "ca.key", folder / "ca.pem"
-    if not key_path.exists() and not certificate_path.exists():
-        authority = CertificateAuthority.create(now)
-        # The certificate first: a crash between the two leaves no key that anything was issued
-        # with.
-        write_private(certificate_path, authority.certificate_pem())
-        write_private(key_path, authority.key_pem())
-        return authority, True
     if not key_path.exists():
-        # Nothing has been issued by a CA whose key was never written: begin again.
-        certificate_path.unlink()
-        return open_authority(folder, now)
-    try:
-        return CertificateAuthority.load(
-            read_private(key_path), read_private(certificate_path)
-        ), False
-    except FileNotFoundError as error:
-        raise IdentityError(
-            f"{certificate_path} is missing beside {key_path.name}: restore the folder from a backup"
-        ) from error
+        if certificate_path.exists():
+            raise IdentityError(
+                f"{key_path} is missing beside {certificate_path.name}: restore it from a backup. "
+                "Without it every host has to join anew; to begin anew, remove the folder"
+            )
+        authority = CertificateAuthority.create(now)
+        # The key first: a crash between the two leaves what the certificate can be made from.
+        write_private(key_path, authority.key_pem())
+        write_private(certificate_path, authority.certificate_pem())
+        return authority, True
+    key_pem = read_private(key_path)
+    if not certificate_path.exists():
+        authority = CertificateAuthority.from_key(key_pem, now)
+        write_private(certificate_path, authority.certificate_pem())
+        return authority, False
+    return CertificateAuthority.load(key_pem, read_private(certificate_path)), False
 
 
 def port_context(authority: CertificateAuthority, now: dt.datetime) -> ssl.SSLContext:
@@ -62,7 +65,14 @@ def port_context(authority: CertificateAuthority, now: dt.datetime) -> ssl.SSLCo
 
 async def rotate_leaf(authority: CertificateAuthority, context: ssl.SSLContext) -> None:
     """Gives the port a new certificate every thirty days, for ever."""
+    wait_s = LEAF_ROTATION_S
     while True:
-        await trio.sleep(LEAF_ROTATION_S)
-        load_leaf(context, *authority.issue_master(dt.datetime.now(dt.UTC), LEAF_LIFE))
-        _log.info("the master's own certificate was renewed")
+        await trio.sleep(wait_s)
+        try:
+            load_leaf(context, *authority.issue_master(dt.datetime.now(dt.UTC), LEAF_LIFE))
+        except OSError as error:  # no descriptor to spare, say; the old one has two months left
+            _log.error("the master's own certificate was not renewed", extra={"error": str(error)})
+            wait_s = LEAF_RETRY_S
+        else:
+            _log.info("the master's own certificate was renewed")
+            wait_s = LEAF_ROTATION_S

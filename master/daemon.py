@@ -30,6 +30,7 @@ from master.admission import Admission, AdmissionLimits
 from master.audit import Audit
 from master.authority import open_authority, port_context, rotate_leaf
 from master.context import Context
+from master.descriptors import raise_ceiling
 from master.enrolment import Enrolment, load_identities
 from master.entry import Entry
 from master.events import EventLog
@@ -44,6 +45,7 @@ from master.store import Store
 from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
+from shared.addresses import parse_address
 from shared.certificates import CertificateAuthority
 from shared.clock import wall_ms
 from shared.errors import UserError
@@ -62,6 +64,9 @@ STOP_S: Final = 3.0
 GC_THRESHOLDS: Final = (50_000, 20, 1000)
 """With ten thousand tasks alive the collector's defaults cost up to half of the processor and all
 of the 99th percentile of latency."""
+
+PRIVATE_UMASK: Final = 0o077
+"""What the master writes is its user's alone, also what SQLite puts beside the database."""
 
 Reload: TypeAlias = Callable[[], tuple[MasterSettings, LinkSettings]]
 """Reads the configuration anew; raises UserError when it is no good."""
@@ -82,6 +87,7 @@ def run(
     Raises:
         UserError: it cannot start: another master runs on the folder, an address is taken, …
     """
+    os.umask(PRIVATE_UMASK)
     with ExitStack() as stack:
         stack.enter_context(_only_one(folder))
         authority, is_new = open_authority(folder.ca_dir, dt.datetime.now(dt.UTC))
@@ -142,8 +148,9 @@ class Master:
         async with trio.open_nursery() as nursery:
             parts = self.assemble(nursery)
             context = port_context(self.authority, dt.datetime.now(dt.UTC))
+            ceiling = raise_ceiling()
             for sock in listeners:
-                nursery.start_soon(accept_tls, sock, context, parts.entry, self.audit, nursery)
+                nursery.start_soon(accept_tls, sock, context, parts.entry, nursery, ceiling)
             nursery.start_soon(accept_local, local, parts.entry, nursery)
             nursery.start_soon(rotate_leaf, self.authority, context)
             nursery.start_soon(service_manager.keep_alive)
@@ -183,7 +190,8 @@ class Master:
         viewers = Viewers(context, feed, requests)
         admission = Admission(admission_limits(self.settings), now_s)
         for node in registry:
-            admission.remember(node.address.rpartition(":")[0].strip("[]"))
+            if node.address:
+                admission.remember(node.node_id, parse_address(node.address).host)
         for task in (sweeper.run, feed.run, self.store.run, registry.run, self.audit.run):
             nursery.start_soon(task)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))

@@ -5,6 +5,7 @@ import datetime as dt
 import secrets
 from typing import Final
 
+import trio
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec.structs import replace
 
@@ -13,6 +14,7 @@ from master.identities import AGENT, Identities, Identity, Refused, TokenRecord
 from master.registry import Registry
 from master.store import Statement, Store, StoreError
 from shared.certificates import CertificateAuthority, Subject, fingerprint, key_from_request
+from shared.errors import RemoteProtocolError
 from shared.messages import (
     PROTOCOL_MAX,
     PROTOCOL_MIN,
@@ -24,6 +26,12 @@ from shared.messages import (
 )
 from shared.text import clean_name
 from shared.tokens import Token, new_token, secret_digest
+
+_TOKEN_USED: Final = Refused(Refusal.TOKEN_USED, "the token has been used up")
+_BUSY: Final = Refused(Refusal.BUSY, "the master cannot store anything now")
+_ENROLLED_BEFORE: Final = Refused(
+    Refusal.SUPERSEDED, "this key has joined before and is no longer good: join with a new one"
+)
 
 
 class Enrolment:
@@ -40,6 +48,7 @@ class Enrolment:
         self.identities: Final = identities
         self._context = context
         self._registry = registry
+        self._turn = trio.Lock()
 
     async def create_token(self, role: str, life_s: int, uses: int) -> tuple[Token, TokenRecord]:
         """A new token, stored.
@@ -79,71 +88,66 @@ class Enrolment:
         Raises:
             RemoteProtocolError: the certificate request is no good.
         """
-        key = key_from_request(request.csr_der)
-        key_digest = fingerprint(key)
-        checked = self.identities.check_token(
-            request.token_id, request.token_secret, self._context.wall_ms()
-        )
-        if isinstance(checked, Refused):
-            return self._deny(request, address, checked)
-        known = self.identities.enrolled_with(request.token_id, key_digest)
-        if known is not None:
-            return self._enrolled(known, self._issue(known, key, known.generation))
-        if checked.uses_left <= 0:
-            return self._deny(
-                request, address, Refused(Refusal.TOKEN_USED, "the token has been used up")
+        # One after the other: who repeats an enrolment that is still being stored waits for it.
+        async with self._turn:
+            checked = self.identities.check_token(
+                request.token_id, request.token_secret, self._context.wall_ms()
             )
-        # Taken before the disk is waited for, so that two newcomers cannot share one use.
-        self.identities.put_token(replace(checked, uses_left=checked.uses_left - 1))
-        try:
-            identity = await self._admit_newcomer(request, checked, key_digest, now_s)
-        except StoreError:
-            current = self.identities.find_token(checked.token_id) or checked
-            self.identities.put_token(replace(current, uses_left=current.uses_left + 1))
-            return self._deny(
-                request, address, Refused(Refusal.BUSY, "the master cannot store anything now")
-            )
-        self._context.audit.record(
-            "enrolled",
-            identity=identity.identity,
-            role=identity.role,
-            name=identity.name,
-            address=address,
-            token=request.token_id.hex(),
-            key=key_digest.hex(),
-        )
-        self._context.events.record(
-            "enrolled", node_id=identity.identity, name=identity.name, text=f"from {address}"
-        )
-        return self._enrolled(identity, self._issue(identity, key, identity.generation))
+            if isinstance(checked, Refused):
+                return self._deny(request, address, checked)
+            key = key_from_request(request.csr_der)
+            identity = self.identities.enrolled_with(request.token_id, fingerprint(key))
+            if identity is None:
+                if checked.uses_left <= 0:
+                    return self._deny(request, address, _TOKEN_USED)
+                try:
+                    identity = await self._admit_newcomer(request, checked, key, address, now_s)
+                except StoreError:
+                    return self._deny(request, address, _BUSY)
+            elif identity.revoked or identity.key != fingerprint(key):
+                return self._deny(request, address, _ENROLLED_BEFORE)
+        certificate = self._issue(identity, key, identity.generation)
+        return Enrolled(PROTOCOL_MAX, identity.identity, identity.name, identity.role, certificate)
 
     async def renew(self, identity: Identity, csr_der: bytes, address: str) -> bytes:
-        """A certificate (DER) for a new key, whose first use retires the present one.
+        """A certificate (DER) for a new key of this identity, whose first use retires the present
+        one.
 
         Raises:
-            RemoteProtocolError: the certificate request is no good.
+            RemoteProtocolError: the certificate request is no good, or the identity was revoked.
             StoreError: the new key could not be stored; the old one stays good.
         """
         key = key_from_request(csr_der)
         key_digest = fingerprint(key)
-        if key_digest == identity.key:
-            return self._issue(identity, key, identity.generation)
-        renewed = replace(identity, next_key=key_digest)
-        await self._context.store.write(update_identity(renewed))
+        current = self._still_valid(identity)
+        if key_digest == current.key:
+            return self._issue(current, key, current.generation)
+        # In memory first, and at once, so that no other change of the identity is undone by this
+        # one, however long the disk takes.
+        renewed = replace(current, next_key=key_digest)
         self.identities.put(renewed)
-        self._context.audit.record(
-            "renewed", identity=identity.identity, address=address, key=key_digest.hex()
+        await self._context.store.write(update_identity(renewed))
+        current = self._still_valid(identity)
+        self._context.audit.incident(
+            "renewed", address, identity=current.identity, key=key_digest.hex()
         )
-        return self._issue(identity, key, identity.generation + 1)
+        return self._issue(current, key, current.generation + 1)
 
-    def ca_certificate(self) -> bytes:
-        """The CA's certificate (DER), which anybody may have."""
-        return self.authority.certificate_der()
+    def _still_valid(self, identity: Identity) -> Identity:
+        current = self.identities.get(identity.identity)
+        if current is None or current.revoked:
+            raise RemoteProtocolError(Refusal.REVOKED, "revoked a moment ago")
+        return current
 
     async def _admit_newcomer(
-        self, request: Enrol, token: TokenRecord, key_digest: bytes, now_s: float
+        self,
+        request: Enrol,
+        token: TokenRecord,
+        key: ec.EllipticCurvePublicKey,
+        address: str,
+        now_s: float,
     ) -> Identity:
-        identity_id = secrets.token_hex(8)
+        identity_id, key_digest = secrets.token_hex(8), fingerprint(key)
         is_agent = token.role == AGENT
         name = self._registry.free_name(request.name) if is_agent else clean_name(request.name)
         identity = Identity(
@@ -156,7 +160,8 @@ class Enrolment:
             token.token_id,
             key_digest,
         )
-        spent = self.identities.find_token(token.token_id) or token
+        spent = replace(token, uses_left=token.uses_left - 1)
+        self.identities.put_token(spent)
         statements = [_insert_identity(identity), _update_token(spent)]
         node = None
         if is_agent:
@@ -164,14 +169,30 @@ class Enrolment:
             statements.append(statement)
             self._registry.reserve(name, identity_id)
         try:
-            await self._context.store.write(*statements)
+            # What the disk has taken must be known here too, also when the newcomer gives up.
+            with trio.CancelScope(shield=True):
+                await self._context.store.write(*statements)
         except StoreError:
+            current = self.identities.find_token(token.token_id) or token
+            self.identities.put_token(replace(current, uses_left=current.uses_left + 1))
             self._registry.release(name, identity_id)
             raise
         self.identities.put(identity)
         if node is not None:
             node.certificate_expires_wall_ms = identity.expires_wall_ms
             self._registry.add(node)
+        self._context.audit.record(
+            "enrolled",
+            identity=identity_id,
+            role=identity.role,
+            name=name,
+            address=address,
+            token=token.token_id.hex(),
+            key=key_digest.hex(),
+        )
+        self._context.events.record(
+            "enrolled", node_id=identity_id, name=name, text=f"from {address}"
+        )
         return identity
 
     def _issue(self, identity: Identity, key: ec.EllipticCurvePublicKey, generation: int) -> bytes:
@@ -184,16 +205,11 @@ class Enrolment:
         settings = self._context.settings
         return settings.certificate_life_s if role == AGENT else settings.viewer_certificate_life_s
 
-    def _enrolled(self, identity: Identity, certificate_der: bytes) -> Enrolled:
-        return Enrolled(
-            PROTOCOL_MAX, identity.identity, identity.name, identity.role, certificate_der
-        )
-
     def _deny(self, request: Enrol, address: str, refused: Refused) -> Deny:
-        self._context.audit.record(
+        self._context.audit.incident(
             "enrolment-denied",
+            address,
             code=refused.code,
-            address=address,
             token=request.token_id.hex(),
             name=request.name,
         )

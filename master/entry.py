@@ -6,6 +6,7 @@ the time to read.
 """
 
 import logging
+import math
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
@@ -28,11 +29,11 @@ from shared import messages as m
 from shared.addresses import Address
 from shared.certificates import PeerCertificate, read_peer
 from shared.connection import ENTRY_BYTES_LIMIT, MasterConnection
-from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
+from shared.errors import LinkBrokenError, RemoteProtocolError
 from shared.link import Link
 from shared.messages import Refusal
 from shared.stream import LinkStream, SocketStream, tls_server
-from shared.tcp import bytes_received, tune
+from shared.tcp import tune
 
 Established: TypeAlias = Callable[[], Awaitable[None]]
 """The rest of a link's life, once it is established."""
@@ -82,7 +83,6 @@ class Entry:
         finally:
             self.admission.release(ticket)
         if established is not None:
-            self.admission.remember(address)
             await established()
 
     async def serve_local(self, sock: socket.socket) -> None:
@@ -118,25 +118,40 @@ class Entry:
         except OSError:
             sock.close()  # reset before we came to it
             return None
+        stream.budget_bytes = ENTRY_BYTES_LIMIT
         try:
-            await stream.handshake(lambda: _check_budget(stream))
-            secured = cast("ssl.SSLSocket", stream.socket)
-            certificate = secured.getpeercert(binary_form=True)
-            peer = Peer(address, peer_name, read_peer(certificate) if certificate else None)
-        except LinkBrokenError as error:
-            _log.debug("handshake failed", extra={"address": address, "error": str(error)})
-            self.context.audit.limit_hit("tls-failed", address)
-            stream.close()
-            return None
-        except RemoteProtocolError as error:
-            # Signed by our CA, and not for a client: a master's own certificate, say.
-            self.context.audit.record("certificate-misused", address=address, text=error.text)
-            stream.close()
-            return None
-        except trio.Cancelled:
+            peer = await self._shake_hands(stream, address, peer_name)
+        except BaseException:
             stream.close()
             raise
-        return await self.open(stream, peer)
+        if peer is None:
+            stream.close()
+            return None
+        established = await self.open(stream, peer)
+        if established is not None and peer.certificate is not None:
+            stream.budget_bytes = None
+            self.admission.remember(peer.certificate.subject.identity, address)
+        return established
+
+    async def _shake_hands(self, stream: SocketStream, address: str, name: str) -> Peer | None:
+        audit = self.context.audit
+        try:
+            await stream.handshake()
+            secured = cast("ssl.SSLSocket", stream.socket)
+            certificate = secured.getpeercert(binary_form=True)
+        except LinkBrokenError as error:
+            _log.debug("handshake failed", extra={"address": address, "error": str(error)})
+            audit.limit_hit("tls-failed", address)
+            return None
+        except RemoteProtocolError as error:
+            audit.limit_hit(error.code, address)
+            return None
+        try:
+            return Peer(address, name, read_peer(certificate) if certificate else None)
+        except RemoteProtocolError as error:
+            # Signed by our CA, and nothing that this version issues to clients.
+            audit.incident("certificate-misused", address, text=error.text)
+            return None
 
 
 class Opening:
@@ -195,11 +210,10 @@ class Opening:
         return await enrolment.enrol(request, self._peer.address, trio.current_time())
 
     async def _renew(self, csr_der: bytes) -> m.Renewed | m.Deny:
-        certificate = self._peer.certificate
-        enrolment = self._entry.enrolment
+        certificate, enrolment = self._peer.certificate, self._entry.enrolment
         identity = enrolment.identities.get(certificate.subject.identity) if certificate else None
-        if identity is None or identity.revoked:
-            return m.Deny(Refusal.REVOKED, "revoked a moment ago")
+        if identity is None:
+            return m.Deny(Refusal.UNKNOWN, "forgotten a moment ago")
         try:
             return m.Renewed(await enrolment.renew(identity, csr_der, self._peer.address))
         except StoreError:
@@ -209,15 +223,18 @@ class Opening:
         certificate, link = self._peer.certificate, self._link
         protocol = protocol_of(hello)
         verdict = self._judge(protocol, AGENT)
+        if isinstance(verdict, Admitted) and verdict.changed:
+            if not await self._retire_old_key(verdict.identity):
+                link.post(_BUSY_DENIED)
+                return None
+            # Again: while the disk was waited for, the operator may have revoked it.
+            verdict = self._judge(protocol, AGENT)
         if isinstance(verdict, Refused) or certificate is None or protocol is None:
             self._deny(verdict)
             return None
         node = self._entry.registry.get(verdict.identity.identity)
         if node is None:
             self._deny(Refused(Refusal.UNKNOWN, "this master has no such node"))
-            return None
-        if verdict.changed and not await self._retire_old_key(verdict.identity):
-            link.post(_BUSY_DENIED)
             return None
         if verdict.expired_ms > 0:
             link.post(m.RenewFirst(protocol, verdict.expired_ms // 1000))
@@ -236,11 +253,13 @@ class Opening:
             )
         )
         session = AgentSession(self._entry.sessions, node, link, self._peer.name)
+        session.valid_until_s = trio.current_time() - verdict.expired_ms / 1000
         self._session = session
         return lambda: session.run(hello, period_ms)
 
     def _viewer(self, hello: m.ViewerHello) -> Established | None:
         protocol, identity = protocol_of(hello), OPERATOR
+        valid_until_s = math.inf
         if not self._peer.is_operator:
             verdict = self._judge(protocol, VIEWER)
             if isinstance(verdict, Admitted) and verdict.expired_ms > 0:
@@ -249,6 +268,7 @@ class Opening:
                 self._deny(verdict)
                 return None
             identity = verdict.identity.identity
+            valid_until_s = trio.current_time() - verdict.expired_ms / 1000
         if protocol is None:
             self._link.post(_VERSION_DENIED)
             return None
@@ -259,6 +279,7 @@ class Opening:
         may_operate = self._peer.is_operator
         self._link.post(m.ViewerWelcome(protocol, VERSION, cluster, may_operate))
         session = ViewerSession(self._entry.viewers, self._link, identity, may_operate=may_operate)
+        session.valid_until_s = valid_until_s
         self._session = session
         return session.run
 
@@ -281,14 +302,14 @@ class Opening:
             self._context.audit.limit_hit(refused.code, address)
             return
         identity = certificate.subject.identity
-        self._context.audit.record(
+        is_news = self._context.audit.incident(
             "denied",
+            address,
             code=refused.code,
             identity=identity,
-            address=address,
             key=certificate.key_fingerprint.hex(),
         )
-        if refused.code == Refusal.SUPERSEDED:
+        if refused.code == Refusal.SUPERSEDED and is_news:
             node = self._entry.registry.get(identity)
             self._context.events.record(
                 "superseded-key",
@@ -298,10 +319,10 @@ class Opening:
             )
 
     async def _retire_old_key(self, identity: Identity) -> bool:
-        self._context.audit.record(
+        self._context.audit.incident(
             "key-retired",
+            self._peer.address,
             identity=identity.identity,
-            address=self._peer.address,
             key=identity.key.hex(),
         )
         try:
@@ -322,11 +343,6 @@ _VERSION_DENIED: Final = m.Deny(
     f"no common protocol version: this master speaks {m.PROTOCOL_MIN} to {m.PROTOCOL_MAX}",
 )
 _BUSY_DENIED: Final = m.Deny(Refusal.BUSY, "the master cannot store anything now")
-
-
-def _check_budget(stream: SocketStream) -> None:
-    if (bytes_received(stream.socket) or 0) > ENTRY_BYTES_LIMIT:
-        raise LinkBrokenError(Violation.FLOOD)
 
 
 def _peer_name(sock: socket.socket) -> str:

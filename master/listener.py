@@ -8,11 +8,11 @@ import ssl
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import trio
 
-from master.audit import Audit
+from master.admission import Ticket
 from master.entry import Entry
 from shared.addresses import Address, parse_address
 from shared.errors import UserError
@@ -22,12 +22,28 @@ ACCEPT_BURST: Final = 64
 """Connections accepted before the others get their turn: in a storm, accepting one at a time lets
 the kernel's queue overflow, and the peers wait three seconds for their SYN to be repeated."""
 
-OUT_OF_RESOURCES_S: Final = 0.1
-"""Pause when there is no descriptor left: connections that end free some."""
+OUT_OF_RESOURCES_S: Final = 1.0
+"""Pause when there is no descriptor or memory left: connections that end free some."""
 
 LOCAL_BACKLOG: Final = 64
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PEER_GONE: Final = frozenset(
+    {
+        errno.ECONNABORTED,
+        errno.EPROTO,
+        errno.EPERM,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.EOPNOTSUPP,
+        errno.ENOPROTOOPT,
+    }
+)
+"""What accept(2) says of a connection that has already failed, or that a firewall denies: not the
+listener's fault."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -83,22 +99,25 @@ async def accept_tls(
     listener: socket.socket,
     context: ssl.SSLContext,
     entry: Entry,
-    audit: Audit,
     nursery: trio.Nursery,
+    ceiling: int | None = None,
 ) -> None:
-    """Accepts until the listener is closed. Over a limit: closed before anything is read."""
-    while True:
-        try:
-            await trio.lowlevel.wait_readable(listener)
-        except trio.ClosedResourceError:
-            return  # the master is stopping
+    """Accepts until the listener is closed. Over a limit: closed before anything is read.
+
+    `ceiling` is the number of descriptors above which there is no place (`master.descriptors`).
+    """
+    audit, admission = entry.context.audit, entry.admission
+    while await _readable(listener):
         for _ in range(ACCEPT_BURST):
             accepted = await _accept(listener)
             if accepted is None:
                 break
             sock, peer = accepted
             address = str(peer[0]).removeprefix("::ffff:")
-            ticket = entry.admission.knock(address, trio.current_time())
+            if ceiling is not None and sock.fileno() > ceiling:
+                ticket: Ticket | str = "descriptors"
+            else:
+                ticket = admission.knock(address, trio.current_time())
             if isinstance(ticket, str):
                 audit.limit_hit(ticket, address)
                 sock.close()
@@ -107,9 +126,8 @@ async def accept_tls(
 
 
 async def accept_local(listener: socket.socket, entry: Entry, nursery: trio.Nursery) -> None:
-    """Accepts on the unix socket for ever: this user and root, nobody else."""
-    while True:
-        await trio.lowlevel.wait_readable(listener)
+    """Accepts on the unix socket until it is closed: this user and root, nobody else."""
+    while await _readable(listener):
         accepted = await _accept(listener)
         if accepted is None:
             continue
@@ -120,18 +138,27 @@ async def accept_local(listener: socket.socket, entry: Entry, nursery: trio.Nurs
             sock.close()
 
 
+async def _readable(listener: socket.socket) -> bool:
+    try:
+        await trio.lowlevel.wait_readable(listener)
+    except (trio.ClosedResourceError, ValueError):
+        return False  # the master is stopping
+    return True
+
+
 async def _accept(listener: socket.socket) -> tuple[socket.socket, tuple[object, ...]] | None:
     try:
         sock, peer = listener.accept()
-    except (BlockingIOError, ConnectionAbortedError):
+    except BlockingIOError:
         return None
     except OSError as error:
-        if error.errno not in _OUT_OF_RESOURCES:
+        if error.errno in _OUT_OF_RESOURCES:
+            _log.error("cannot accept", extra={"error": error.strerror})
+            await trio.sleep(OUT_OF_RESOURCES_S)
+        elif error.errno not in _PEER_GONE:
             raise
-        _log.error("cannot accept", extra={"error": error.strerror})
-        await trio.sleep(OUT_OF_RESOURCES_S)
         return None
-    return sock, peer if isinstance(peer, tuple) else ()
+    return sock, cast("tuple[object, ...]", peer)
 
 
 def _is_trusted(sock: socket.socket) -> bool:

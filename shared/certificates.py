@@ -18,6 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
 from shared.errors import IdentityError, RemoteProtocolError
+from shared.messages import Refusal
 from shared.tokens import cluster_of, server_name
 
 CA_LIFE: Final = dt.timedelta(days=20 * 365)
@@ -69,18 +70,17 @@ class CertificateAuthority:
     @classmethod
     def create(cls, now: dt.datetime) -> "CertificateAuthority":
         """A new authority, valid for twenty years, that may issue leaves and nothing below them."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = _name(f"heartline ca {cluster_of(fingerprint(key.public_key()))}")
-        usage = _key_usage(key_cert_sign=True, crl_sign=True)
-        certificate = (
-            _builder(name, name, key.public_key(), now - BACKDATE, now + CA_LIFE)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(_key_identifier(key.public_key()), critical=False)
-            .add_extension(_authority_identifier(key.public_key()), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        return cls(key, certificate)
+        return cls._certified(ec.generate_private_key(ec.SECP256R1()), now)
+
+    @classmethod
+    def from_key(cls, key_pem: bytes, now: dt.datetime) -> "CertificateAuthority":
+        """The authority of a key whose certificate was lost, with a new one. Its pin is the same,
+        and so is what it vouches for.
+
+        Raises:
+            IdentityError: not a P-256 private key.
+        """
+        return cls._certified(_private_key(key_pem, "the CA's key"), now)
 
     @classmethod
     def load(cls, key_pem: bytes, certificate_pem: bytes) -> "CertificateAuthority":
@@ -89,18 +89,30 @@ class CertificateAuthority:
         Raises:
             IdentityError: they are not a P-256 key and its own certificate.
         """
+        key = _private_key(key_pem, "the CA's key")
         try:
-            key = serialization.load_pem_private_key(key_pem, password=None)
             certificate = x509.load_pem_x509_certificate(certificate_pem)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise IdentityError(f"the CA's key or certificate cannot be read: {error}") from error
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise IdentityError("the CA's key is not an elliptic-curve key")
-        if (
-            fingerprint(key.public_key())
-            != hashlib.sha256(_spki(certificate.public_key())).digest()
-        ):
+            certified = hashlib.sha256(_spki(certificate.public_key())).digest()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise IdentityError(f"the CA's certificate cannot be read: {error}") from error
+        if fingerprint(key.public_key()) != certified:
             raise IdentityError("the CA's certificate does not belong to its key")
+        return cls(key, certificate)
+
+    @classmethod
+    def _certified(
+        cls, key: ec.EllipticCurvePrivateKey, now: dt.datetime
+    ) -> "CertificateAuthority":
+        public = key.public_key()
+        name = _name(f"heartline ca {cluster_of(fingerprint(public))}")
+        certificate = (
+            _builder(name, name, public, now - BACKDATE, now + CA_LIFE)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+            .add_extension(_key_identifier(public), critical=False)
+            .add_extension(_authority_identifier(public), critical=False)
+            .sign(key, hashes.SHA256())
+        )
         return cls(key, certificate)
 
     def key_pem(self) -> bytes:
@@ -170,13 +182,7 @@ def request_for_key_pem(key_pem: bytes) -> bytes:
     Raises:
         IdentityError: not a P-256 private key.
     """
-    try:
-        key = serialization.load_pem_private_key(key_pem, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise IdentityError(f"the key cannot be read: {error}") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise IdentityError("the key is not an elliptic-curve key")
-    return request_for(key)
+    return request_for(_private_key(key_pem, "the key"))
 
 
 def request_for(key: ec.EllipticCurvePrivateKey) -> bytes:
@@ -192,19 +198,21 @@ def key_from_request(csr_der: bytes) -> ec.EllipticCurvePublicKey:
         RemoteProtocolError: too large, not a request, another kind of key, or no valid signature.
     """
     if len(csr_der) > CSR_LIMIT_BYTES:
-        raise RemoteProtocolError("bad-request", f"a certificate request of {len(csr_der)} bytes")
+        raise RemoteProtocolError(
+            Refusal.BAD_REQUEST, f"a certificate request of {len(csr_der)} bytes"
+        )
     try:
         request = x509.load_der_x509_csr(csr_der)
         key = request.public_key()
         proved = request.is_signature_valid
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise RemoteProtocolError(
-            "bad-request", f"the certificate request does not parse: {error}"
-        ) from error
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise _bad_request(f"the certificate request does not parse: {error}") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise RemoteProtocolError("bad-request", "the certificate request's key is not P-256")
+        raise _bad_request("the certificate request's key is not P-256")
     if not proved:
-        raise RemoteProtocolError("bad-request", "the certificate request is not signed by its key")
+        raise RemoteProtocolError(
+            Refusal.BAD_REQUEST, "the certificate request is not signed by its key"
+        )
     return key
 
 
@@ -215,18 +223,26 @@ def read_peer(certificate_der: bytes) -> PeerCertificate:
     Raises:
         RemoteProtocolError: it is not one of ours: no `heartline:` name in it, or not for clients.
     """
-    certificate = x509.load_der_x509_certificate(certificate_der)
     try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        certificate = x509.load_der_x509_certificate(certificate_der)
+        extensions = certificate.extensions
+        usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        key_fingerprint = hashlib.sha256(_spki(certificate.public_key())).digest()
     except x509.ExtensionNotFound as error:
-        raise RemoteProtocolError("unknown", "the certificate has no name or no usage") from error
+        raise RemoteProtocolError(
+            Refusal.UNKNOWN, "the certificate has no name or no usage"
+        ) from error
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as error:
+        raise RemoteProtocolError(
+            Refusal.UNKNOWN, f"the certificate does not parse: {error}"
+        ) from error
     if ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
-        raise RemoteProtocolError("unknown", "the certificate is not for clients")
+        raise _not_ours("the certificate is not for clients")
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     return PeerCertificate(
-        _parse_subject(uris[0] if uris else ""),
-        hashlib.sha256(_spki(certificate.public_key())).digest(),
+        _parse_subject(uris[0] if len(uris) == 1 else ""),
+        key_fingerprint,
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
     )
@@ -257,11 +273,29 @@ def private_key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     )
 
 
+def _bad_request(text: str) -> RemoteProtocolError:
+    return RemoteProtocolError(Refusal.BAD_REQUEST, text)
+
+
+def _not_ours(text: str) -> RemoteProtocolError:
+    return RemoteProtocolError(Refusal.UNKNOWN, text)
+
+
+def _private_key(key_pem: bytes, what: str) -> ec.EllipticCurvePrivateKey:
+    try:
+        key = serialization.load_pem_private_key(key_pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise IdentityError(f"{what} cannot be read: {error}") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise IdentityError(f"{what} is not a P-256 key")
+    return key
+
+
 def _parse_subject(uri: str) -> Subject:
     scheme, _, rest = uri.partition("://")
     parts = rest.split("/")
     if scheme != SCHEME or len(parts) != 4 or not parts[3].isascii() or not parts[3].isdigit():
-        raise RemoteProtocolError("unknown", "the certificate names no node of this cluster")
+        raise _not_ours("the certificate names no node of this cluster")
     return Subject(parts[0], parts[1], parts[2], int(parts[3]))
 
 

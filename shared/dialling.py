@@ -1,8 +1,9 @@
 """From an address to a TLS stream: DNS, TCP, handshake."""
 
+import os
 import socket
 import ssl
-from typing import Final
+from typing import Final, cast
 
 import trio
 
@@ -26,15 +27,17 @@ async def connect(address: Address, context: ssl.SSLContext, server_name: str) -
     """
     try:
         tcp = await trio.open_tcp_stream(address.host, address.port)
+    except UnicodeError as error:
+        raise LinkBrokenError(f"{address.host} cannot be a host's name") from error
     except OSError as error:
-        raise LinkBrokenError(_dial_reason(error)) from error
+        raise LinkBrokenError(_reason(error)) from error
     sock = socket.socket(fileno=tcp.socket.detach())
     try:
         tune(sock, user_timeout_s=USER_TIMEOUT_S)
         stream = tls_client(sock, context, server_name)
     except OSError as error:
         sock.close()
-        raise LinkBrokenError(str(error)) from error
+        raise LinkBrokenError(_reason(error)) from error
     try:
         await stream.handshake()
     except BaseException:
@@ -43,15 +46,19 @@ async def connect(address: Address, context: ssl.SSLContext, server_name: str) -
     return stream
 
 
-def _dial_reason(error: OSError) -> str:
-    # trio groups what every address of a name answered; one answer says enough.
-    cause: BaseException = error
-    while isinstance(cause.__cause__, BaseExceptionGroup) or isinstance(cause, BaseExceptionGroup):
-        group = cause if isinstance(cause, BaseExceptionGroup) else cause.__cause__
-        assert isinstance(group, BaseExceptionGroup)
-        cause = group.exceptions[0]
-    if isinstance(cause.__cause__, OSError):
-        cause = cause.__cause__
-    if isinstance(cause, OSError) and cause.strerror:
-        return cause.strerror.lower()
+def _reason(error: OSError) -> str:
+    cause = _first_cause(error)
+    if isinstance(cause, socket.gaierror | ssl.SSLError):
+        return (cause.strerror or str(cause)).lower()
+    # What trio raises carries a sentence with the address; the kernel's own words are shorter.
+    if isinstance(cause, OSError) and cause.errno:
+        return os.strerror(cause.errno).lower()
     return str(cause)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    # trio groups what every address of a name answered; one answer says enough.
+    inner = error.__cause__
+    if isinstance(error, BaseExceptionGroup):
+        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
+    return error if inner is None else _first_cause(inner)

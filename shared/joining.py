@@ -56,8 +56,8 @@ async def join(address: Address, token: Token, csr_der: bytes, name: str, softwa
     ca = await _exchange(address, newcomer_context(), name_to_check, request, m.Ca)
     if not hmac.compare_digest(ca_pin_of(ca.certificate_der), token.ca_pin):
         raise IdentityError(
-            f"{address} is not the master that the token is for (or somebody is in between): its CA "
-            "does not match the token. Nothing has been sent to it"
+            f"{address} is not the master that the token is for (or somebody is in between): its "
+            "CA does not match the token. Nothing has been sent to it"
         )
     ca_pem = ssl.DER_cert_to_PEM_cert(ca.certificate_der).encode()
     enrol = m.Enrol(

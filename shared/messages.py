@@ -77,6 +77,8 @@ class Parting:
     """Another link with the same identity took this one's place."""
     RENEWED: Final = "renewed"
     """Dial again with the new certificate."""
+    EXPIRED: Final = Refusal.EXPIRED
+    """The certificate has ended while the link lasted: dial again to renew it."""
     SILENT: Final = "silent"
     """Nothing was heard from the other side for longer than the read timeout."""
     SLOW: Final = "slow"
@@ -124,6 +126,9 @@ class Enrol(Message, frozen=True, array_like=True, gc=False):
     """What the newcomer would like to be called; the answer says what it is."""
     software: Name
     """The sender's version, for people."""
+
+    def __repr__(self) -> str:
+        return f"<Enrol {self.name!r} with the token {self.token_id.hex()}>"
 
 
 class Enrolled(Message, frozen=True, array_like=True, gc=False):
@@ -479,6 +484,9 @@ class TokenCreated(Message, frozen=True, array_like=True, gc=False):
     token: Name
     token_id: Name
     expires_wall_ms: Wall
+
+    def __repr__(self) -> str:
+        return f"<TokenCreated {self.token_id}>"
 
 
 class TokenInfo(Struct, frozen=True, array_like=True, gc=False):

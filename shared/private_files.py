@@ -43,8 +43,8 @@ def read_private(path: Path) -> bytes:
         mode = os.fstat(file.fileno()).st_mode
         if os.name == "posix" and mode & _OTHERS:
             raise IdentityError(
-                f"{path} can be read by others (mode {mode & 0o777:04o}): make sure that nobody has "
-                f"copied it, then: chmod 600 {path}"
+                f"{path} can be read by others (mode {mode & 0o777:04o}): make sure that nobody "
+                f"has copied it, then: chmod 600 {path}"
             )
         return file.read()
 
@@ -59,7 +59,8 @@ def private_folder(path: Path) -> Path:
     mode = path.stat().st_mode
     if os.name == "posix" and mode & _OTHERS:
         raise IdentityError(
-            f"{path} can be entered by others (mode {mode & 0o777:04o}); it holds keys: chmod 700 {path}"
+            f"{path} can be entered by others (mode {mode & 0o777:04o}); it holds keys: "
+            f"chmod 700 {path}"
         )
     return path
 

@@ -7,17 +7,19 @@ Rules:
 - Read until it would block, then wait. There is no cancel scope and no deadline in here.
 - `send_nowait` never waits. A refused write must be repeated with the same bytes (an OpenSSL rule);
   `shared.outbox` keeps to it.
+- One task reads. Any number may wait to write: the outbox, the last word, and TLS itself, which may
+  have to answer before it can read on.
 - What goes wrong with the peer is a `LinkBrokenError` that says how.
 """
 
 import socket
 import ssl
-from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 import trio
 
-from shared.errors import LinkBrokenError
+from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
+from shared.tcp import bytes_received
 
 RECEIVE_BYTES: Final = 16 * 1024
 """One TLS record at most, and the most one peer is read before the others get their turn."""
@@ -53,13 +55,17 @@ class LinkStream(Protocol):
 class SocketStream:
     """A connected non-blocking socket. Takes it over: closing the stream closes the socket."""
 
-    __slots__ = ("_accepted", "_reads", "_socket")
+    __slots__ = ("_accepted", "_reads", "_socket", "_writers", "budget_bytes")
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
+        self.budget_bytes: int | None = None
+        """What the peer may send in all, counted under TLS where the kernel counts; None: no
+        limit. More than that is a `RemoteProtocolError`, from whatever waits for the peer."""
         self._socket: socket.socket | None = sock
         self._accepted = 0
         self._reads = 0
+        self._writers: trio.Lock | None = None
 
     def __repr__(self) -> str:
         return f"<SocketStream {'closed' if self._socket is None else self._socket.fileno()}>"
@@ -75,27 +81,23 @@ class SocketStream:
             raise LinkBrokenError("closed on this side")
         return self._socket
 
-    async def handshake(self, check: Callable[[], None] | None = None) -> None:
-        """Completes the TLS handshake; `check` runs whenever the peer has sent something.
+    async def handshake(self) -> None:
+        """Completes the TLS handshake.
 
         Raises:
-            LinkBrokenError: the handshake failed; OpenSSL has told the peer why.
+            LinkBrokenError: it failed; OpenSSL has told the peer why.
+            RemoteProtocolError: the budget is spent.
         """
-        sock = self.socket
-        assert isinstance(sock, ssl.SSLSocket)
+        sock = cast("ssl.SSLSocket", self.socket)
         while True:
             try:
-                sock.do_handshake()
+                return sock.do_handshake()
             except ssl.SSLWantReadError:
-                await _wait(trio.lowlevel.wait_readable, sock)
+                await self._wait_readable()
             except ssl.SSLWantWriteError:
-                await _wait(trio.lowlevel.wait_writable, sock)
+                await self.wait_writable()
             except OSError as error:
                 raise _broken(error) from error
-            else:
-                return
-            if check is not None:
-                check()
 
     async def receive_some(self) -> bytes:
         sock = self.socket
@@ -110,9 +112,9 @@ class SocketStream:
                 return sock.recv(RECEIVE_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
                 self._reads = 0
-                await _wait(trio.lowlevel.wait_readable, sock)
+                await self._wait_readable()
             except ssl.SSLWantWriteError:
-                await _wait(trio.lowlevel.wait_writable, sock)
+                await self.wait_writable()
             except OSError as error:
                 raise _broken(error) from error
 
@@ -130,7 +132,10 @@ class SocketStream:
         return True
 
     async def wait_writable(self) -> None:
-        await _wait(trio.lowlevel.wait_writable, self.socket)
+        if self._writers is None:
+            self._writers = trio.Lock()
+        async with self._writers:  # trio lets one task at a time wait for a socket
+            await _wait(trio.lowlevel.wait_writable, self.socket)
 
     def shutdown(self) -> None:
         if self._socket is None:
@@ -145,6 +150,14 @@ class SocketStream:
             sock, self._socket = self._socket, None
             trio.lowlevel.notify_closing(sock)
             sock.close()
+
+    async def _wait_readable(self) -> None:
+        sock = self.socket
+        await _wait(trio.lowlevel.wait_readable, sock)
+        if self.budget_bytes is not None and (bytes_received(sock) or 0) > self.budget_bytes:
+            raise RemoteProtocolError(
+                Violation.FLOOD, f"over {self.budget_bytes} bytes before the link was established"
+            )
 
 
 def tls_client(sock: socket.socket, context: ssl.SSLContext, server_name: str) -> SocketStream:

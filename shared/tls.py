@@ -8,7 +8,7 @@ must still be able to report that. Expiry is the master's decision, on its own c
 import os
 import ssl
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,7 @@ def client_context(ca_pem: bytes, identity: Path | None = None) -> ssl.SSLContex
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_STRICT | _NO_CHECK_TIME
     try:
         context.load_verify_locations(cadata=ca_pem.decode("ascii"))
@@ -75,7 +76,7 @@ def load_leaf(context: ssl.SSLContext, key_pem: bytes, certificate_pem: bytes) -
 
 
 @contextmanager
-def _readable(content: bytes) -> Iterator[str]:
+def _readable(content: bytes) -> Generator[str]:
     # ssl loads keys from paths only; on Linux a memory file keeps them off the disk.
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("heartline-leaf", os.MFD_CLOEXEC)
