@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Final, NamedTuple, cast
 
 import click
@@ -106,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     What a user can cause ends in one line on standard error; a bug is not caught.
     """
+    _open_missing_streams()
     try:
         code = cast(
             "object",
@@ -136,6 +138,13 @@ def _failed(text: str, code: Exit) -> Exit:
 def _color() -> bool | None:
     """False: never, by https://no-color.org; None: on terminals."""
     return False if os.environ.get("NO_COLOR") else None
+
+
+def _open_missing_streams() -> None:
+    """A standard stream that whoever started this closed leads nowhere: nothing has to check."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _forget_output() -> None:

@@ -126,7 +126,10 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
 @common_options
 @pass_invocation
 def label(invocation: Invocation, name: str, changes: tuple[str, ...], note: str | None) -> None:
-    """Label a node, or take labels off: rack=b7 sets one, rack- removes it."""
+    """Label a node, or take labels off.
+
+    rack=b7 sets a label, rack- removes it.
+    """
     put, remove = _label_changes(changes)
     if not changes and note is None:
         raise click.UsageError("name a label (KEY=VALUE or KEY-), or give a --note")
@@ -140,7 +143,10 @@ def label(invocation: Invocation, name: str, changes: tuple[str, ...], note: str
 @common_options
 @pass_invocation
 def revoke(invocation: Invocation, name: str, yes: bool) -> None:
-    """Revoke a node's identity and cut its link; to come back it has to join again."""
+    """Revoke a node's identity and cut its link.
+
+    To come back, the host has to join again.
+    """
     _carry_out(
         invocation,
         name,

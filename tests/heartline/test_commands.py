@@ -344,6 +344,27 @@ def test_a_reader_that_goes_away_is_no_traceback(master: FakeMaster) -> None:
     assert result.stderr == b""
 
 
+@pytest.mark.parametrize("descriptor", [0, 1, 2])
+def test_a_closed_standard_stream_is_no_traceback(master: FakeMaster, descriptor: int) -> None:
+    command = f'exec "$@" {descriptor}>&-'
+    program = [sys.executable, "-m", "heartline", "nodes", "--data", str(master.folder.root)]
+    result = subprocess.run(
+        ["sh", "-c", command, "sh", *program], capture_output=True, timeout=30, check=False
+    )
+    assert result.returncode == Exit.OK
+    assert not result.stderr
+
+
+def test_a_disk_that_is_full_is_told_in_one_line(master: FakeMaster) -> None:
+    program = [sys.executable, "-m", "heartline", "nodes", "--data", str(master.folder.root)]
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        result = subprocess.run(
+            program, stdout=full, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+        )
+    assert result.returncode == Exit.FAILED
+    assert result.stderr == "heartline: No space left on device\n"
+
+
 def test_help_loads_neither_the_protocol_nor_a_program() -> None:
     program = (
         "import sys; from heartline.main import main; main(['--help']);"
