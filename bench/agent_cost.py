@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -46,7 +46,7 @@ class Cost(NamedTuple):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=120.0, help="length of the measurement")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     arguments = parser.parse_args()
@@ -120,7 +120,7 @@ def _keep_scraping(scrape: Callable[[], bytes], seconds: float) -> None:
 
 
 @contextmanager
-def agent() -> Iterator[int]:
+def agent() -> Generator[int]:
     """An agent that is linked to a master of its own; its pid."""
     with tempfile.TemporaryDirectory(prefix="heartline-") as folder:
         master, state = Path(folder) / "master", Path(folder) / "agent"

@@ -11,7 +11,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,7 +63,7 @@ class NodeExporter:
 
 
 @contextmanager
-def node_exporter() -> Iterator[NodeExporter]:
+def node_exporter() -> Generator[NodeExporter]:
     """node_exporter with its default collectors, from its first page on."""
     binary = _binary("prometheus-node-exporter", "prometheus-node-exporter")
     port = free_port(socket.SOCK_STREAM)
@@ -82,7 +82,7 @@ def node_exporter() -> Iterator[NodeExporter]:
 
 
 @contextmanager
-def collectd(sink_port: int) -> Iterator["subprocess.Popen[bytes]"]:
+def collectd(sink_port: int) -> Generator["subprocess.Popen[bytes]"]:
     """collectd, reading every 5 s what an agent reads and sending it to a UDP port."""
     binary = _binary("collectd", "collectd-core")
     with tempfile.TemporaryDirectory(prefix="collectd-") as folder:
@@ -93,7 +93,7 @@ def collectd(sink_port: int) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 @contextmanager
-def running(command: Sequence[str]) -> Iterator["subprocess.Popen[bytes]"]:
+def running(command: Sequence[str]) -> Generator["subprocess.Popen[bytes]"]:
     """A process for the length of the block; terminated, and killed if it does not leave."""
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

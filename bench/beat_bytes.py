@@ -23,11 +23,12 @@ TLS_RECORD_BYTES = 22
 
 
 def main() -> int:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--json", action="store_true", help="print JSON only")
     as_json: bool = arguments.parse_args().json
 
-    measurement = trio.run(measure_once, FamiliesSettings(), {})
+    labels: dict[str, str] = {}
+    measurement = trio.run(measure_once, FamiliesSettings(), labels)
     beat_bytes = measurement.beat_bytes + TLS_RECORD_BYTES
     known = [v for v in msgspec.structs.astuple(measurement.core) if v is not None]
     try:
