@@ -1,14 +1,15 @@
 """The master as a process: what it is made of, who starts what, and how it stops.
 
 serve
-├ accept_tls (one per address)  → Entry → AgentSession | ViewerSession   a task per link
-├ accept_local                  → Entry → ViewerSession
+├ door: what lets connections in; the first to stop
+│ ├ accept_tls (one per address)  → Entry → AgentSession | ViewerSession   a task per link
+│ ├ accept_local                  → Entry → ViewerSession
+│ └ rotate_leaf  the master's own certificate, every thirty days
 ├ Sweeper      every deadline of links and nodes
 ├ Feed         changes to viewers, four times a second
 ├ Store        what may be written later
 ├ Registry     "last seen", every half minute
 ├ Audit        the limits' summary, every minute
-├ rotate_leaf  the master's own certificate, every thirty days
 └ signals      SIGTERM and SIGINT stop, SIGHUP reloads
 """
 
@@ -19,12 +20,13 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import trio
+from msgspec.structs import replace
 
 from master.admission import Admission, AdmissionLimits
 from master.audit import Audit
@@ -41,7 +43,7 @@ from master.listener import accept_local, accept_tls, bind, bind_local, bound_ad
 from master.registry import Registry
 from master.requests import Requests
 from master.sessions import Sessions
-from master.store import Store
+from master.store import Store, StoreError
 from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
@@ -68,8 +70,12 @@ of the 99th percentile of latency."""
 PRIVATE_UMASK: Final = 0o077
 """What the master writes is its user's alone, also what SQLite puts beside the database."""
 
+AnySettings = TypeVar("AnySettings", MasterSettings, LinkSettings)
+
 Reload: TypeAlias = Callable[[], tuple[MasterSettings, LinkSettings]]
 """Reads the configuration anew; raises UserError when it is no good."""
+
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -98,6 +104,7 @@ def run(
         listeners = bind(settings.listen, settings.backlog)
         for sock in listeners:
             stack.callback(sock.close)
+        stack.callback(folder.master_json.unlink, missing_ok=True)
         local = bind_local(folder.socket)
         stack.callback(folder.socket.unlink, missing_ok=True)
         stack.callback(local.close)
@@ -144,28 +151,31 @@ class Master:
         reload: Reload | None,
         print_line: Callable[[str], None],
     ) -> None:
-        """Serves until a signal says stop; then tells every link, and waits for what is unsaved."""
-        async with trio.open_nursery() as nursery:
-            parts = self.assemble(nursery)
-            context = port_context(self.authority, dt.datetime.now(dt.UTC))
-            ceiling = raise_ceiling()
-            for sock in listeners:
-                nursery.start_soon(accept_tls, sock, context, parts.entry, nursery, ceiling)
-            nursery.start_soon(accept_local, local, parts.entry, nursery)
-            nursery.start_soon(rotate_leaf, self.authority, context)
-            nursery.start_soon(service_manager.keep_alive)
-            await self._announce(listeners, parts, is_first_start, print_line)
-            gc.freeze()
-            gc.set_threshold(*GC_THRESHOLDS)
-            service_manager.notify(service_manager.READY)
-            await self._heed_signals(parts, reload)
-            service_manager.notify(service_manager.STOPPING)
-            for sock in listeners:
-                trio.lowlevel.notify_closing(sock)
-                sock.close()
-            await parts.stop()
-            nursery.cancel_scope.cancel()
-        self.folder.master_json.unlink(missing_ok=True)
+        """Serves until a signal says stop; then tells every link, and waits for what is unsaved.
+
+        Signals are heeded from the first moment on: one that comes too early waits its turn.
+
+        Raises:
+            UserError: the database is damaged, or the state folder cannot be written to.
+        """
+        try:
+            with trio.open_signal_receiver(*_heeded_signals()) as signals:
+                async with trio.open_nursery() as nursery:
+                    parts = self.assemble(nursery)
+                    await self._announce(listeners, parts, is_first_start, print_line)
+                    async with trio.open_nursery() as door:
+                        self._open_door(door, nursery, listeners, local, parts)
+                        await self._heed(signals, parts, reload)
+                        door.cancel_scope.cancel()
+                    for sock in (*listeners, local):
+                        sock.close()
+                    await parts.stop()
+                    nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            # One task's failure is the program's; a group of one says no more than it.
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from None
+            raise
 
     def assemble(self, nursery: trio.Nursery) -> "Parts":
         """Loads what is known and starts the background tasks in `nursery`."""
@@ -190,6 +200,9 @@ class Master:
         viewers = Viewers(context, feed, requests)
         admission = Admission(admission_limits(self.settings), now_s)
         for node in registry:
+            identity = enrolment.identities.get(node.node_id)
+            if identity is not None:
+                node.certificate_expires_wall_ms = identity.expires_wall_ms
             if node.address:
                 admission.remember(node.node_id, parse_address(node.address).host)
         for task in (sweeper.run, feed.run, self.store.run, registry.run, self.audit.run):
@@ -206,28 +219,48 @@ class Master:
         addresses = [bound_address(sock) for sock in listeners]
         parts.context.events.record("master-started", text=", ".join(addresses))
         description = json.dumps({"listen": addresses, "pid": os.getpid()})
-        write_private(self.folder.master_json, description.encode())
+        try:
+            write_private(self.folder.master_json, description.encode())
+        except OSError as error:
+            raise UserError(
+                f"cannot write {self.folder.master_json}: {error.strerror or error}"
+            ) from error
         print_line(f"listening on {', '.join(addresses)}")
         if is_first_start:
-            token, _ = await parts.enrolment.create_token(
-                AGENT, FIRST_TOKEN_LIFE_S, FIRST_TOKEN_USES
-            )
-            print_line("to join a host, run there (within an hour, up to 100 hosts):")
-            print_line(f"  {join_command(token.encode(), addresses)}")
+            await _print_join_command(parts.enrolment, addresses, print_line)
 
-    async def _heed_signals(self, parts: "Parts", reload: Reload | None) -> None:
-        heeded = [signal.SIGTERM, signal.SIGINT]
-        if hasattr(signal, "SIGHUP"):
-            heeded.append(signal.SIGHUP)
-        with trio.open_signal_receiver(*heeded) as signals:
-            async for number in signals:
-                if number in {signal.SIGTERM, signal.SIGINT}:
-                    _log.info("stopping", extra={"signal": signal.Signals(number).name})
-                    return
-                if reload is not None:
-                    service_manager.notify(service_manager.RELOADING)
-                    self._reload(parts, reload)
-                    service_manager.notify(service_manager.READY)
+    def _open_door(
+        self,
+        door: trio.Nursery,
+        nursery: trio.Nursery,
+        listeners: list[socket.socket],
+        local: socket.socket,
+        parts: "Parts",
+    ) -> None:
+        # Connections live in `nursery`: when the door closes, they stay to be told.
+        tls = port_context(self.authority, dt.datetime.now(dt.UTC))
+        ceiling = raise_ceiling()
+        for sock in listeners:
+            door.start_soon(accept_tls, sock, tls, parts.entry, nursery, ceiling)
+        door.start_soon(accept_local, local, parts.entry, nursery)
+        door.start_soon(rotate_leaf, self.authority, tls)
+        nursery.start_soon(service_manager.keep_alive)
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+
+    async def _heed(
+        self, signals: AsyncIterator[int], parts: "Parts", reload: Reload | None
+    ) -> None:
+        service_manager.notify(service_manager.READY)
+        async for number in signals:
+            if number in _STOP_SIGNALS:
+                _log.info("stopping", extra={"signal": signal.Signals(number).name})
+                service_manager.notify(service_manager.STOPPING)
+                return
+            if reload is not None:
+                service_manager.notify(service_manager.RELOADING)
+                self._reload(parts, reload)
+                service_manager.notify(service_manager.READY)
 
     def _reload(self, parts: "Parts", reload: Reload) -> None:
         try:
@@ -239,8 +272,9 @@ class Master:
         changed_link = changes(self.link, link, "link.")
         applied = changed[0] + changed_link[0]
         waiting = changed[1] + changed_link[1]
-        parts.change(settings, link, period_changed="master.period_s" in applied)
-        self.settings, self.link = settings, link
+        self.settings = _with(self.settings, settings, changed[0])
+        self.link = _with(self.link, link, changed_link[0])
+        parts.change(self.settings, self.link, period_changed="master.period_s" in applied)
         _log.info(
             "reloaded",
             extra={
@@ -263,18 +297,20 @@ class Parts:
         self.context.settings, self.context.link = settings, link
         self.context.events.kept = settings.events_kept
         self.entry.admission.change(admission_limits(settings))
+        self.entry.sessions.roster.reschedule()
+        self.entry.viewers.roster.reschedule()
         if period_changed:
             self.entry.sessions.change_period(round(settings.period_s * 1000))
 
     async def stop(self) -> None:
         """Says goodbye to every link, gives them `STOP_S` to read it, and saves."""
-        sessions, viewers = self.entry.sessions, self.entry.viewers
-        sessions.end_all(Parting.RESTARTING, "the master is stopping")
-        viewers.end_all(Parting.RESTARTING, "the master is stopping")
+        rosters = (self.entry.sessions.roster, self.entry.viewers.roster)
+        for roster in rosters:
+            roster.end_all(Parting.RESTARTING, "the master is stopping")
         with trio.move_on_after(STOP_S):
-            await sessions.wait_empty()
-            await viewers.wait_empty()
-        self.entry.registry.save()
+            for roster in rosters:
+                await roster.wait_empty()
+        await self.entry.registry.save()
         self.context.events.record("master-stopped")
         await self.context.store.flush()
 
@@ -287,8 +323,30 @@ def admission_limits(settings: MasterSettings) -> AdmissionLimits:
     )
 
 
+async def _print_join_command(
+    enrolment: Enrolment, addresses: list[str], print_line: Callable[[str], None]
+) -> None:
+    try:
+        token, _ = await enrolment.create_token(AGENT, FIRST_TOKEN_LIFE_S, FIRST_TOKEN_USES)
+    except StoreError as error:
+        _log.error("no join token yet; later: heartline token create", extra={"error": str(error)})
+        return
+    print_line("to join a host, run there (within an hour, up to 100 hosts):")
+    print_line(f"  {join_command(token.encode(), addresses)}")
+
+
+def _heeded_signals() -> list[signal.Signals]:
+    return [*_STOP_SIGNALS, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
+
+
+def _with(old: AnySettings, new: AnySettings, keys: list[str]) -> AnySettings:
+    # `keys` carry their section's name. The rest stays in force until the next start.
+    names = [key.rpartition(".")[2] for key in keys]
+    return replace(old, **{name: getattr(new, name) for name in names})
+
+
 @contextmanager
-def _only_one(folder: StateFolder) -> Iterator[None]:
+def _only_one(folder: StateFolder) -> Generator[None]:
     # The lock is the kernel's: it ends with the process, however that ends.
     folder.ensure()
     with folder.lock.open("a") as lock:

@@ -6,8 +6,8 @@ that keep up. A viewer that does not is never waited for: the ids of what it has
 costs a set of ids and its outbox, whose size is bounded.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Final, Protocol
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final, NamedTuple, Protocol
 
 import trio
 
@@ -32,11 +32,19 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Node]: ...
 
 
+class Piece(NamedTuple):
+    """One message to viewers: what it says and its frames, which fit into an empty outbox."""
+
+    changed: "Changes"
+    frames: list[bytes]
+
+
 class Watcher(Protocol):
     """A viewer's session, as the feed sees it."""
 
-    def offer(self, frames: list[bytes], changed: "Changes") -> None:
-        """New values, already encoded: take the frames, or note what changed. Must not wait."""
+    def offer(self, pieces: Sequence[Piece]) -> None:
+        """New values, already encoded: take the frames, or note what changed. Must not wait, and
+        must leave the pieces as they are."""
         ...
 
 
@@ -64,22 +72,27 @@ class Changes:
         self.vitals -= other.gone
 
     def take(self, limit: int) -> "Changes":
-        """Removes and returns changes of at most `limit` nodes."""
+        """Removes and returns all that changed of at most `limit` nodes, those gone first."""
         taken = Changes()
-        while self.gone and len(taken.gone) < limit:
-            taken.gone.add(self.gone.pop())
-        while self.infos and len(taken.infos) + len(taken.gone) < limit:
-            node_id = self.infos.pop()
-            taken.infos.add(node_id)
-            if node_id in self.vitals:
-                self.vitals.discard(node_id)
-                taken.vitals.add(node_id)
-        while self.vitals and len(taken.vitals) + len(taken.gone) < limit:
-            taken.vitals.add(self.vitals.pop())
+        for source, target in (
+            (self.gone, taken.gone),
+            (self.infos, taken.infos),
+            (self.vitals, taken.vitals),
+        ):
+            while source and limit > 0:
+                node_id = source.pop()
+                target.add(node_id)
+                if source is self.infos and node_id in self.vitals:
+                    self.vitals.discard(node_id)
+                    taken.vitals.add(node_id)
+                limit -= 1
         return taken
 
     def __len__(self) -> int:
         return len(self.infos | self.vitals | self.gone)
+
+    def __bool__(self) -> bool:
+        return bool(self.infos or self.vitals or self.gone)
 
 
 class Feed:
@@ -122,40 +135,40 @@ class Feed:
     def tick(self, now_s: float) -> None:
         """Hands what has changed since the last tick to every watcher."""
         changed, self._changes = self._changes, Changes()
-        if not changed or not self._watchers:
+        if not self._watchers:
             return
-        remaining = Changes()
-        remaining.merge(changed)
-        frames: list[bytes] = []
-        while remaining:
-            frames += self.delta(remaining.take(CHUNK_NODES), now_s)
+        pieces: list[Piece] = []
+        while changed:
+            pieces.append(self.take_delta(changed, now_s))
         for watcher in tuple(self._watchers):
-            watcher.offer(frames, changed)
+            watcher.offer(pieces)
 
-    def delta(self, changed: Changes, now_s: float, behind_s: float = 0.0) -> list[bytes]:
-        """The frames of a Delta with the current values of what changed."""
-        body = encode_body(
-            Delta(
+    def take_delta(self, changes: Changes, now_s: float, behind_s: float = 0.0) -> Piece:
+        """One Delta with the current values of some of `changes`, which are removed from there."""
+        part = changes.take(CHUNK_NODES)
+        while True:
+            delta = Delta(
                 int(now_s * 1000),
-                self._infos(changed.infos),
-                self._vitals(changed.vitals),
-                tuple(changed.gone),
+                self._infos(part.infos),
+                self._vitals(part.vitals),
+                tuple(part.gone),
                 int(behind_s * 1000),
             )
-        )
-        if len(body) > TRANSFER_LIMIT_BYTES and len(changed) > 1:
-            half = changed.take(len(changed) // 2)
-            return self.delta(half, now_s, behind_s) + self.delta(changed, now_s, behind_s)
-        return _frames(Delta.kind, body)
+            body = encode_body(delta)
+            if len(body) <= TRANSFER_LIMIT_BYTES or len(part) == 1:  # one always fits: master.node
+                return Piece(part, _frames(Delta.kind, body))
+            changes.merge(part.take(len(part) // 2))
 
-    def snapshot(self, part: Changes, now_s: float, *, last: bool) -> list[bytes]:
-        """The frames of one piece of a Snapshot."""
-        infos, vitals = self._infos(part.infos), self._vitals(part.vitals)
-        body = encode_body(Snapshot(int(now_s * 1000), infos, vitals, last))
-        if len(body) > TRANSFER_LIMIT_BYTES and len(part) > 1:
-            half = part.take(len(part) // 2)
-            return self.snapshot(half, now_s, last=False) + self.snapshot(part, now_s, last=last)
-        return _frames(Snapshot.kind, body)
+    def take_snapshot(self, rest: Changes, now_s: float) -> list[bytes]:
+        """The frames of one Snapshot with some of `rest`, which are removed from there; the last
+        one when nothing is left."""
+        part = rest.take(CHUNK_NODES)
+        while True:
+            infos, vitals = self._infos(part.infos), self._vitals(part.vitals)
+            body = encode_body(Snapshot(int(now_s * 1000), infos, vitals, not rest))
+            if len(body) <= TRANSFER_LIMIT_BYTES or len(part) == 1:
+                return _frames(Snapshot.kind, body)
+            rest.merge(part.take(len(part) // 2))
 
     async def run(self) -> None:
         """Ticks four times a second, for ever."""

@@ -19,10 +19,13 @@ FAMILIES_LIMIT: Final = 32
 """Families kept of one node: twice what an agent of this version has. With the limit of a frame it
 bounds what a hostile agent can make the master hold."""
 
+LABELS_LIMIT: Final = 64
+"""Labels of a node that viewers are shown, the operator's first."""
 
-FILESYSTEMS_LIMIT: Final = 256
+FILESYSTEMS_LIMIT: Final = 128
 MOUNT_LIMIT_CHARACTERS: Final = 128
-"""What every viewer's list holds of a node: with these, one node always fits one message."""
+"""What every viewer's list holds of a node: with these, one node always fits one message, whatever
+its agent says."""
 
 
 class Node:
@@ -91,7 +94,10 @@ class Node:
             filesystem.mount[:MOUNT_LIMIT_CHARACTERS]
             for filesystem in inventory.filesystems[:FILESYSTEMS_LIMIT]
         )
-        self.agent_labels = dict(inventory.labels)
+        self.agent_labels = {
+            key[:NAME_LIMIT_CHARACTERS]: value[:NAME_LIMIT_CHARACTERS]
+            for key, value in inventory.labels.items()
+        }
 
     def take_family(self, sample: FamilySample) -> bool:
         """Keeps the newest sample of a family; False when there are too many families already."""
@@ -105,7 +111,7 @@ class Node:
         return NodeInfo(
             self.node_id,
             self.name,
-            self.agent_labels | self.labels,
+            self._shown_labels(),
             self.note,
             self.address,
             self.agent_version,
@@ -114,6 +120,14 @@ class Node:
             self.filesystems,
             self.certificate_expires_wall_ms,
         )
+
+    def _shown_labels(self) -> dict[str, str]:
+        shown = dict(self.labels)
+        for key, value in self.agent_labels.items():
+            if len(shown) == LABELS_LIMIT:
+                break
+            shown.setdefault(key, value)
+        return shown
 
     def vitals(self) -> NodeVitals:
         """What changes with every beat."""

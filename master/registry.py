@@ -4,27 +4,28 @@ It owns the nodes and their states: what happens to one goes through here, so th
 event log, the store and the feed always agree.
 """
 
-import json
 from collections.abc import Iterator
 from typing import Final
 
-import msgspec
 import trio
 
+from master import node_rows
 from master.context import Context
 from master.detector import Detector
 from master.feed import Feed
 from master.node import Node
-from master.store import Statement
-from shared.inventory import Inventory
-from shared.liveness import Liveness, LivenessEvent, State, restored
-from shared.text import clean_name
+from master.store import RETRY_S, Statement, StoreError
+from shared.liveness import Liveness, LivenessEvent, State
+from shared.text import NAME_LIMIT_CHARACTERS, clean_name
 
-SAVE_EVERY_S: Final = 30.0
-"""How stale "last seen" may be after a crash of the master. States and identities are never
-stale."""
+SAVE_EVERY_S: Final = 0.5
+"""How stale a state may be after a crash of the master. Identities are never stale."""
 
-_INVENTORY: Final = msgspec.msgpack.Decoder(Inventory)
+SEEN_EVERY_S: Final = 30.0
+"""How stale "last seen" may be after a crash of the master."""
+
+SAVED_AT_ONCE: Final = 2_000
+"""Statements in one commit: a large fleet's do not keep an operator's order waiting."""
 
 
 class NoSuchNodeError(KeyError):
@@ -47,7 +48,8 @@ class Registry:
         self._nodes: dict[str, Node] = {}
         self._names: dict[str, str] = {}
         self._told: dict[str, State] = {}
-        self._unsaved: dict[str, Node] = {}
+        self._unsaved = node_rows.Unsaved()
+        self._seen: dict[str, Node] = {}
         feed.source = self
 
     def __repr__(self) -> str:
@@ -62,19 +64,8 @@ class Registry:
     def load(self, now_s: float) -> None:
         """Takes up the nodes of earlier starts; those that should live are awaited."""
         for row in self._store.load("SELECT * FROM nodes"):
-            liveness = restored(State(row["state"]), row["reason"], now_s)
-            node = Node(row["node_id"], row["name"], liveness, row["first_seen_wall_ms"])
-            node.labels = json.loads(row["labels"])
-            node.note = row["note"]
-            node.address = row["address"]
-            node.agent_version = row["agent_version"]
-            node.seen_wall_ms = row["seen_wall_ms"]
-            node.since_wall_ms = row["since_wall_ms"]
-            if row["inventory"] is not None:
-                node.take_inventory(row["inventory"], _INVENTORY.decode(row["inventory"]))
+            node = node_rows.read(row, now_s, self._context.wall_ms())
             self._told[node.node_id] = State(row["state"])
-            if liveness.state is State.AWAITED:
-                node.since_wall_ms = self._context.wall_ms()
             self._keep(node)
 
     def get(self, node_id: str) -> Node | None:
@@ -82,12 +73,14 @@ class Registry:
         return self._nodes.get(node_id)
 
     def find(self, wanted: str) -> Node:
-        """A node by name, by id, or by the unambiguous beginning of either.
+        """A node by id, by name, or by the unambiguous beginning of either.
+
+        An id first: no agent can have itself called by another node's.
 
         Raises:
             NoSuchNodeError: none or several.
         """
-        node = self._nodes.get(self._names.get(wanted, wanted))
+        node = self._nodes.get(wanted) or self._nodes.get(self._names.get(wanted, ""))
         if node is not None:
             return node
         found = [
@@ -106,7 +99,7 @@ class Registry:
         while name in self._names:
             number += 1
             suffix = f"-{number}"
-            name = base[: 64 - len(suffix)] + suffix
+            name = base[: NAME_LIMIT_CHARACTERS - len(suffix)] + suffix
         return name
 
     def new_node(self, node_id: str, name: str, now_s: float) -> tuple[Node, Statement]:
@@ -115,7 +108,7 @@ class Registry:
         It is not known until `add` is called.
         """
         node = Node(node_id, name, Liveness(State.NEVER_SEEN, now_s), self._context.wall_ms())
-        return node, _insert(node)
+        return node, node_rows.insert(node)
 
     def reserve(self, name: str, node_id: str) -> None:
         """Keeps a name from others while its node is being stored."""
@@ -138,25 +131,32 @@ class Registry:
         self._nodes.pop(node.node_id, None)
         self._names.pop(node.name, None)
         self._told.pop(node.node_id, None)
-        self._unsaved.pop(node.node_id, None)
+        self._seen.pop(node.node_id, None)
+        self._unsaved.discard(node.node_id)
         self._detector.forget(node.node_id)
         self._feed.gone(node.node_id)
-        return ("DELETE FROM nodes WHERE node_id = ?", (node.node_id,))
+        return node_rows.delete(node)
 
     def apply(self, node: Node, event: LivenessEvent, now_s: float) -> None:
-        """Something bears on the node's state."""
-        node.liveness = self._detector.apply(node.node_id, event, now_s)
+        """Something bears on the node's state. Nothing does once it has been forgotten."""
+        if self._nodes.get(node.node_id) is node:
+            node.liveness = self._detector.apply(node.node_id, event, now_s)
 
     def seen(self, node: Node, now_s: float) -> None:
         """A sign of life arrived."""
         node.seen_mono_s = now_s
         node.seen_wall_ms = self._context.wall_ms()
-        self._unsaved[node.node_id] = node
+        self._seen[node.node_id] = node
         self._feed.vitals_changed(node.node_id)
 
     def info_changed(self, node: Node) -> None:
-        """Something that changes rarely has changed; it is stored within half a second."""
-        self._store.write_later(_update(node))
+        """Something that changes rarely has changed."""
+        self._unsaved.described[node.node_id] = node
+        self._feed.info_changed(node.node_id)
+
+    def inventory_changed(self, node: Node) -> None:
+        """The inventory has changed, and with it what viewers are shown of it."""
+        self._unsaved.inventories[node.node_id] = node
         self._feed.info_changed(node.node_id)
 
     def vitals_changed(self, node: Node) -> None:
@@ -164,15 +164,36 @@ class Registry:
         self._feed.vitals_changed(node.node_id)
 
     async def run(self) -> None:
-        """Stores when nodes were last seen, every half minute, for ever."""
+        """Stores what has changed, twice a second, and when nodes were last seen, every half
+        minute, for ever."""
+        seen_saved_s = trio.current_time()
         while True:
             await trio.sleep(SAVE_EVERY_S)
-            self.save()
+            now_s = trio.current_time()
+            if now_s - seen_saved_s >= SEEN_EVERY_S:
+                seen_saved_s = now_s
+                self._take_seen()
+            if not await self._save_changes():
+                await trio.sleep(RETRY_S)
 
-    def save(self) -> None:
-        """Hands everything unsaved to the store."""
-        unsaved, self._unsaved = self._unsaved, {}
-        self._store.write_later(*(_update(node) for node in unsaved.values()))
+    async def save(self) -> bool:
+        """Stores everything; False, and the rest stays unsaved, when the disk refuses."""
+        self._take_seen()
+        return await self._save_changes()
+
+    def _take_seen(self) -> None:
+        seen, self._seen = self._seen, {}
+        self._unsaved.lives |= seen
+
+    async def _save_changes(self) -> bool:
+        while self._unsaved:
+            part = self._unsaved.take(SAVED_AT_ONCE)
+            try:
+                await self._store.write(*part.statements())
+            except StoreError:
+                self._unsaved.put_back(part)
+                return False
+        return True
 
     def _keep(self, node: Node) -> None:
         self._nodes[node.node_id] = node
@@ -183,7 +204,7 @@ class Registry:
         node = self._nodes[node_id]
         node.liveness = after
         node.since_wall_ms = self._context.wall_ms()
-        self._store.write_later(_update(node))
+        self._unsaved.lives[node_id] = node
         self._feed.vitals_changed(node_id)
         if after.state is State.JOINING:
             return  # a step on the way to up: not worth an event of its own
@@ -198,32 +219,3 @@ class Registry:
                 after=after.state,
                 text=after.reason,
             )
-
-
-def _insert(node: Node) -> Statement:
-    return (
-        "INSERT INTO nodes (node_id, name, first_seen_wall_ms, state, since_wall_ms)"
-        " VALUES (?, ?, ?, ?, ?)",
-        (node.node_id, node.name, node.first_seen_wall_ms, node.liveness.state, node.since_wall_ms),
-    )
-
-
-def _update(node: Node) -> Statement:
-    return (
-        "UPDATE nodes SET labels = ?, agent_labels = ?, note = ?, address = ?, agent_version = ?,"
-        " seen_wall_ms = ?, state = ?, reason = ?, since_wall_ms = ?, inventory = ?"
-        " WHERE node_id = ?",
-        (
-            json.dumps(node.labels),
-            json.dumps(node.agent_labels),
-            node.note,
-            node.address,
-            node.agent_version,
-            node.seen_wall_ms,
-            node.liveness.state,
-            node.liveness.reason,
-            node.since_wall_ms,
-            node.inventory,
-            node.node_id,
-        ),
-    )

@@ -7,13 +7,14 @@ import msgspec
 import trio
 from msgspec.structs import replace
 
+from master import node_rows
 from master.context import Context
 from master.enrolment import Enrolment, update_identity
 from master.events import Follower
 from master.identities import ROLES, TokenRecord
-from master.node import NIL, Node
+from master.node import LABELS_LIMIT, NIL, Node
 from master.registry import NoSuchNodeError, Registry
-from master.store import StoreError
+from master.store import Statement, StoreError
 from shared import messages as m
 from shared.connection import TRANSFER_LIMIT_BYTES
 from shared.errors import RemoteProtocolError, Violation
@@ -21,14 +22,16 @@ from shared.liveness import Revoked
 from shared.text import NAME_LIMIT_CHARACTERS, clean
 
 EVENTS_LIMIT: Final = 500
-"""Events in one answer: half of what fits into a message."""
+"""Events in one answer, as far as they fit."""
 
-LABELS_LIMIT: Final = 64
+FOLLOWED_LIMIT: Final = 16
+"""Requests that one viewer may follow the events with."""
+
 TOKEN_LIFE_LIMIT_S: Final = 365 * 86400
 TOKEN_USES_LIMIT: Final = 1_000_000
 
-_DETAIL_BYTES: Final = TRANSFER_LIMIT_BYTES - 64 * 1024
-"""Room for families in an answer, beside the node's own values."""
+_ANSWER_BYTES: Final = TRANSFER_LIMIT_BYTES - 16 * 1024
+"""Room in an answer for what is long, beside names and numbers."""
 
 
 class FailureError(Exception):
@@ -130,11 +133,18 @@ class Requests:
                 )
 
     def _detail(self, number: int, node: Node) -> m.NodeDetail:
-        families: list[m.FamilySample] = []
+        info, vitals = node.info(), node.vitals()
+        room = _ANSWER_BYTES - len(m.encode_body(info)) - len(m.encode_body(vitals))
         left_out: list[str] = []
-        room = _DETAIL_BYTES
-        for sample in sorted(node.families.values(), key=lambda sample: len(bytes(sample.data))):
-            room -= len(bytes(sample.data)) + 128
+        inventory = node.inventory
+        if inventory is not None and len(inventory) > room:
+            inventory = None
+            left_out.append("inventory")
+        room -= len(inventory or b"")
+        families: list[m.FamilySample] = []
+        sizes = {sample.family: len(m.encode_body(sample)) for sample in node.families.values()}
+        for sample in sorted(node.families.values(), key=lambda sample: sizes[sample.family]):
+            room -= sizes[sample.family]
             if room > 0:
                 families.append(sample)
             else:
@@ -142,9 +152,9 @@ class Requests:
         return m.NodeDetail(
             number,
             int(trio.current_time() * 1000),
-            node.info(),
-            node.vitals(),
-            NIL if node.inventory is None else msgspec.Raw(node.inventory),
+            info,
+            vitals,
+            NIL if inventory is None else msgspec.Raw(inventory),
             tuple(families),
             tuple(left_out),
         )
@@ -152,18 +162,22 @@ class Requests:
     async def _list_events(self, request: m.ListEvents, viewer: Viewer) -> m.Events:
         node = self._registry.find(request.node) if request.node else None
         node_id = node.node_id if node else None
-        if request.follow:
-            self._follow(request.request, node_id, viewer)
         limit = min(request.limit, EVENTS_LIMIT)
-        return m.Events(request.request, await self._context.events.latest(limit, node_id))
-
-    def _follow(self, number: int, node_id: str | None, viewer: Viewer) -> None:
-        def pass_on(event: m.Event) -> None:
-            if node_id is None or event.node_id == node_id:
-                viewer.send_event(number, event)
-
-        viewer.following.append(pass_on)
-        self._context.events.follow(pass_on)
+        log = self._context.events
+        if not request.follow:
+            return m.Events(request.request, _fitting(await log.latest(limit, node_id)))
+        if len(viewer.following) >= FOLLOWED_LIMIT:
+            raise FailureError("too-many", f"at most {FOLLOWED_LIMIT} requests can follow events")
+        follow = _Follow(request.request, node_id, viewer)
+        viewer.following.append(follow)
+        log.follow(follow)
+        try:
+            stored = await log.latest(limit, node_id)
+        except StoreError:
+            viewer.following.remove(follow)
+            log.unfollow(follow)
+            raise
+        return m.Events(request.request, _fitting(follow.begin_after(stored)))
 
     async def _set_labels(self, request: m.SetLabels) -> m.Done:
         node = self._registry.find(request.node)
@@ -181,19 +195,20 @@ class Requests:
         if request.note is not None:
             node.note = clean(request.note)
         self._registry.info_changed(node)
-        await self._context.store.flush()
+        await self._context.store.write(node_rows.describe(node))
         return m.Done(request.request, node.name)
 
     async def _revoke(self, number: int, node: Node) -> m.Done:
         identity = self._enrolment.identities.get(node.node_id)
-        if identity is not None and not identity.revoked:
-            revoked = replace(identity, revoked=True)
-            # In force at once; on disk before it is confirmed.
-            self._enrolment.identities.put(revoked)
+        if identity is None:
+            raise FailureError("not-found", f"{node.name} has no identity")
+        if not identity.revoked:
+            identity = replace(identity, revoked=True)
+            self._enrolment.identities.put(identity)
             self._end_agent(node, m.Parting.REVOKED, "revoked by the operator")
             self._registry.apply(node, Revoked(), trio.current_time())
             self._context.audit.record("revoked", identity=node.node_id, name=node.name)
-            await self._context.store.write(update_identity(revoked))
+        await self._confirm(update_identity(identity), node_rows.keep_life(node))
         return m.Done(number, node.name)
 
     async def _forget(self, number: int, node: Node) -> m.Done:
@@ -202,10 +217,18 @@ class Requests:
         statement = self._registry.forget(node)
         self._context.events.record("forgotten", node_id=node.node_id, name=node.name)
         self._context.audit.record("forgotten", identity=node.node_id, name=node.name)
-        await self._context.store.write(
+        await self._confirm(
             statement, ("DELETE FROM identities WHERE identity = ?", (node.node_id,))
         )
         return m.Done(number, node.name)
+
+    async def _confirm(self, *statements: Statement) -> None:
+        # The order is in force already. A disk that refuses it now gets it as soon as it takes it.
+        try:
+            await self._context.store.write(*statements)
+        except StoreError:
+            self._context.store.write_later(*statements)
+            raise
 
     async def _create_token(self, request: m.CreateToken) -> m.TokenCreated:
         if request.role not in ROLES:
@@ -249,6 +272,40 @@ class Requests:
         ]
         await self._enrolment.revoke_token(_only(found, wanted))
         return m.Done(number, found[0].token_id.hex())
+
+
+class _Follow:
+    """Passes events on to a viewer, once it has been given those of before."""
+
+    def __init__(self, number: int, node_id: str | None, viewer: Viewer) -> None:
+        self._number = number
+        self._node_id = node_id
+        self._viewer = viewer
+        self._waiting: list[m.Event] | None = []
+
+    def __call__(self, event: m.Event) -> None:
+        if self._node_id is not None and event.node_id != self._node_id:
+            return
+        if self._waiting is None:
+            self._viewer.send_event(self._number, event)
+        else:
+            self._waiting.append(event)
+
+    def begin_after(self, stored: tuple[m.Event, ...]) -> tuple[m.Event, ...]:
+        """`stored` and what has happened while it was read. What happens next is passed on."""
+        waiting, self._waiting = self._waiting or [], None
+        by_number = {event.number: event for event in (*stored, *waiting)}
+        return tuple(by_number[number] for number in sorted(by_number))
+
+
+def _fitting(events: tuple[m.Event, ...]) -> tuple[m.Event, ...]:
+    # The newest that fit into one answer: texts come from agents and may be long.
+    room = _ANSWER_BYTES
+    for count, event in enumerate(reversed(events)):
+        room -= len(m.encode_body(event))
+        if room < 0:
+            return events[len(events) - count :]
+    return events
 
 
 def _only(found: list[TokenRecord], wanted: str) -> TokenRecord:

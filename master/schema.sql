@@ -1,10 +1,5 @@
 -- The master's registry and events. Times are Unix milliseconds of the master's wall clock.
 
-CREATE TABLE meta (
-    key   TEXT PRIMARY KEY,
-    value TEXT NOT NULL
-) STRICT;
-
 -- Who may connect: the allow-list. A key that is neither `key` nor `next_key` is denied.
 CREATE TABLE identities (
     identity        TEXT PRIMARY KEY,
@@ -32,8 +27,7 @@ CREATE TABLE tokens (
 CREATE TABLE nodes (
     node_id            TEXT PRIMARY KEY,
     name               TEXT NOT NULL UNIQUE,
-    labels             TEXT NOT NULL DEFAULT '{}',  -- the operator's; JSON
-    agent_labels       TEXT NOT NULL DEFAULT '{}',  -- the agent's own; JSON
+    labels             TEXT NOT NULL DEFAULT '{}',  -- the operator's; JSON. The agent's own are in the inventory
     note               TEXT NOT NULL DEFAULT '',
     address            TEXT NOT NULL DEFAULT '',
     agent_version      TEXT NOT NULL DEFAULT '',

@@ -5,8 +5,7 @@ One task per link reads; writing is done at once by whoever has something to say
 session.
 """
 
-import logging
-from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -18,6 +17,7 @@ from master.enrolment import Enrolment
 from master.ingest import clean_family, clean_inventory, clean_troubles
 from master.node import Node
 from master.registry import Registry
+from master.roster import Roster
 from master.session import MasterLink, Session
 from master.store import StoreError
 from shared import messages as m
@@ -25,19 +25,36 @@ from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
 from shared.liveness import BeatArrived, Joined, LinkBroke, SaidGoodbye
 from shared.messages import Parting
 from shared.metrics import Core
-from shared.text import clean
-
-MESSAGES_PER_WINDOW: Final = 2_000
-WINDOW_S: Final = 10.0
-"""An honest agent sends one beat a second and a dozen families at most; two hundred messages a
-second are an attack, or a bug, on everybody else's share of the processor."""
+from shared.text import NAME_LIMIT_CHARACTERS, clean
 
 ALIVE_PERIODS: Final = 1.5
 """A link that has spoken within so many periods was alive when another took its place."""
 
 
 _CORE: Final = msgspec.msgpack.Decoder(Core)
-_log: Final = logging.getLogger(__name__)
+
+_NO_NEWS: Final = frozenset(
+    {
+        Parting.EXPIRED,
+        Parting.REPLACED,
+        Parting.RESTARTING,
+        Parting.REVOKED,
+        Parting.STOPPED,
+    }
+)
+"""Endings by the master that say nothing about the node."""
+
+_COMPLAINTS: Final = frozenset(
+    {
+        Parting.SILENT,
+        Parting.SLOW,
+        Violation.BAD_FRAME,
+        Violation.BAD_MESSAGE,
+        Violation.FLOOD,
+        Violation.FRAME_TOO_LONG,
+    }
+)
+"""Goodbyes of an agent that means to come back: something went wrong with this link."""
 
 
 class Sessions:
@@ -47,39 +64,31 @@ class Sessions:
         self.context: Final = context
         self.registry: Final = registry
         self.enrolment: Final = enrolment
+        self.roster: Final = Roster[AgentSession](context.sweeper)
         self._conflicts = Conflicts()
-        self._sessions: dict[AgentSession, None] = {}
-        self._emptied = trio.Event()
 
     def __repr__(self) -> str:
-        return f"<Sessions {len(self._sessions)}>"
+        return f"<Sessions {self.roster!r}>"
 
-    def __len__(self) -> int:
-        return len(self._sessions)
+    def still_admits(self, node: Node) -> bool:
+        """Whether the node is known and not revoked: both may have changed since it was asked."""
+        identity = self.enrolment.identities.get(node.node_id)
+        known = self.registry.get(node.node_id) is node
+        return known and identity is not None and not identity.revoked
 
-    def __iter__(self) -> Iterator["AgentSession"]:
-        return iter(tuple(self._sessions))
-
-    def enter(self, session: "AgentSession", now_s: float) -> None:
-        """The session takes its node over; a session that the node still has is ended and told
-        why."""
+    def take_over(self, session: "AgentSession", now_s: float) -> None:
+        """The session is its node's from now on; one that the node still has is told and ended."""
         node = session.node
-        old = node.session
-        node.session = session
-        self._sessions[session] = None
-        self.context.sweeper.schedule(session)
-        if old is not None:
-            was_alive = now_s - old.link.heard_s <= ALIVE_PERIODS * max(1.0, node.period_ms / 1000)
-            old.end(Parting.REPLACED, f"a link from {session.address} took this one's place")
-            if was_alive:
-                self._taken_over(node, old.address, session.address, now_s)
+        old, node.session = node.session, session
+        if old is None:
+            return
+        was_alive = now_s - old.link.heard_s <= ALIVE_PERIODS * max(1.0, node.period_ms / 1000)
+        old.end(Parting.REPLACED, f"a link from {session.address} took this one's place")
+        if was_alive:
+            self._taken_over(node, old.address, session.address, now_s)
 
-    def leave(self, session: "AgentSession") -> bool:
-        """The session is over; whether it was its node's current one."""
-        self._sessions.pop(session, None)
-        if not self._sessions:
-            self._emptied.set()
-            self._emptied = trio.Event()
+    def give_up(self, session: "AgentSession") -> bool:
+        """The session is over; whether it was still its node's."""
         if session.node.session is not session:
             return False
         session.node.session = None
@@ -90,7 +99,7 @@ class Sessions:
 
     def change_period(self, period_ms: int) -> None:
         """Asks every agent for another cadence."""
-        for session in self:
+        for session in self.roster:
             session.node.period_ms = period_ms
             session.link.post(m.Cadence(period_ms))
 
@@ -99,20 +108,8 @@ class Sessions:
         if node.session is not None:
             node.session.end(code, text)
 
-    async def wait_empty(self) -> None:
-        """Until no session is left."""
-        while self._sessions:
-            await self._emptied.wait()
-
-    def end_all(self, code: str, text: str) -> None:
-        """Tells every agent why the link ends, and ends it."""
-        for session in self:
-            session.end(code, text)
-
     def _taken_over(self, node: Node, before: str, after: str, now_s: float) -> None:
-        self.context.audit.record(
-            "session-replaced", identity=node.node_id, before=before, after=after
-        )
+        self.context.audit.incident("session-replaced", after, identity=node.node_id, before=before)
         if self._conflicts.takeover(node.node_id, now_s) and not node.conflict:
             node.conflict = True
             self.registry.vitals_changed(node)
@@ -127,68 +124,77 @@ class Sessions:
 class AgentSession(Session):
     """One agent's link, from its welcome to its end. `run` it in the task that welcomed it."""
 
-    __slots__ = ("_messages", "_sessions", "_window_s", "address", "node")
+    __slots__ = ("_is_renewing", "_sessions", "address", "node")
 
     def __init__(self, sessions: Sessions, node: Node, link: MasterLink, address: str) -> None:
         super().__init__(link, lambda: sessions.context.link)
         self.node: Final = node
         self.address: Final = address
         self._sessions = sessions
-        self._messages = 0
-        self._window_s = link.heard_s
+        self._is_renewing = False
 
     def __repr__(self) -> str:
         return f"<AgentSession {self.node.name} from {self.address} {self.link!r}>"
 
     async def run(self, hello: m.AgentHello, period_ms: int) -> None:
-        """Reads until the link ends, then says to the registry how it ended. Cancellation:
-        closes."""
-        sessions, node = self._sessions, self.node
-        now_s = trio.current_time()
-        sessions.enter(self, now_s)
-        node.address = self.address
-        node.agent_version = clean(hello.software, 64)
-        node.period_ms = period_ms
-        sessions.registry.info_changed(node)
-        sessions.registry.apply(node, Joined(period_ms / 1000), now_s)
-        how = "the master is stopping"
-        try:
-            with self.scope:
-                how = await self._converse()
-        finally:
-            self._left(how)
-        await self.link.finish()
+        """Reads until the link ends, and says to the registry how. Cancellation: closes, and says
+        nothing, because it is the master that ends."""
+        with self._sessions.roster.present(self):
+            try:
+                if self.ended is None:
+                    await self._live(hello, period_ms)
+            finally:
+                await self.link.finish()
 
     def blocked(self) -> None:
         """The kernel refuses more: writes the rest when it takes it, and watches for how long."""
         self._sessions.context.sweeper.schedule(self)
         self._sessions.context.spawn(self.link.drain)
 
-    async def _converse(self) -> str:
+    async def _live(self, hello: m.AgentHello, period_ms: int) -> None:
+        sessions, node, now_s = self._sessions, self.node, trio.current_time()
+        if not sessions.still_admits(node):
+            self.end(Parting.REVOKED, "revoked a moment ago")
+            return
+        sessions.take_over(self, now_s)
+        node.address = self.address
+        node.agent_version = clean(hello.software, NAME_LIMIT_CHARACTERS)
+        node.period_ms = period_ms
+        sessions.registry.info_changed(node)
+        sessions.registry.apply(node, Joined(period_ms / 1000), now_s)
+        how: str | None = None
+        try:
+            with self.scope:
+                how = await self._converse()
+        finally:
+            if sessions.give_up(self):
+                self._left(how)
+
+    def _left(self, how: str | None) -> None:
+        if self.ended is not None:
+            how = None if self.ended.code in _NO_NEWS else self.ended.text
+        if how is not None:
+            self._sessions.registry.apply(self.node, LinkBroke(how), trio.current_time())
+
+    async def _converse(self) -> str | None:
+        # How the link broke, or None when it was ended by a goodbye.
         try:
             while True:
                 for message in await self.link.receive():
-                    if not await self._take(message):
-                        return ""
+                    if self.ended is not None:
+                        return None
+                    self.count_message()
+                    if isinstance(message, m.Goodbye):
+                        return self._take_leave(message)
+                    self._take(message)
         except LinkBrokenError as error:
             return f"link {error}"
         except RemoteProtocolError as error:
             self.link.post_farewell(error.code, error.text)
-            self._sessions.context.audit.record(
-                "protocol-error",
-                identity=self.node.node_id,
-                address=self.address,
-                code=error.code,
-                text=error.text,
-            )
+            self._audit(error)
             return f"broke the protocol: {clean(error.text, 120)}"
 
-    async def _take(self, message: m.FromClient) -> bool:
-        """Acts on one message; False when it was the last. What is not an agent's never gets
-        here."""
-        if self.ended is not None:
-            return False
-        self._count()
+    def _take(self, message: m.FromClient) -> None:
         match message:
             case m.Beat():
                 self._beat(message)
@@ -199,30 +205,19 @@ class AgentSession(Session):
             case m.InventoryReport(inventory):
                 self._inventory(inventory)
             case m.Renew(csr_der):
-                await self._renew(csr_der)
-            case m.Goodbye(Parting.RENEWED):
-                return False  # back in a moment, with its new key: neither gone nor lost
-            case m.Goodbye(code, text):
-                reason = clean(f"{code}: {text}" if text else code)
-                self._sessions.registry.apply(self.node, SaidGoodbye(reason), trio.current_time())
-                return False
+                self._begin_renewal(csr_der)
             case _:
                 pass  # Pong: that something arrived is all there is to know
-        return True
 
     def _beat(self, beat: m.Beat) -> None:
         node, registry = self.node, self._sessions.registry
-        core = bytes(beat.core)
-        try:
-            _CORE.decode(core)  # not kept: viewers decode it, and must be able to
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise RemoteProtocolError(Violation.BAD_FRAME, f"a core sample: {error}") from error
         now_s = self.link.heard_s
-        node.core = core
+        node.core = _clean_core(beat.core)
         node.troubles = clean_troubles(beat.troubles) if beat.troubles else ()
         if node.conflict:
             node.conflict = self._sessions.still_in_conflict(node, now_s)
-        registry.apply(node, BeatArrived(beat.next_in_ms / 1000), now_s)
+        arrived = BeatArrived(beat.next_in_ms / 1000, node.period_ms / 1000)
+        registry.apply(node, arrived, now_s)
         registry.seen(node, now_s)
         self.link.post(m.Ack(beat.sequence))
 
@@ -231,41 +226,54 @@ class AgentSession(Session):
             raise RemoteProtocolError(Violation.BAD_MESSAGE, "more families than there can be")
 
     def _inventory(self, packed: msgspec.Raw) -> None:
-        self.node.take_inventory(*clean_inventory(packed))
-        self._sessions.registry.info_changed(self.node)
+        cleaned, inventory = clean_inventory(packed)
+        if cleaned != self.node.inventory:
+            self.node.take_inventory(cleaned, inventory)
+            self._sessions.registry.inventory_changed(self.node)
+
+    def _take_leave(self, goodbye: m.Goodbye) -> str | None:
+        reason = clean(f"{goodbye.code}: {goodbye.text}" if goodbye.text else goodbye.code)
+        if goodbye.code == Parting.RENEWED:
+            return None  # back in a moment, with its new key: neither gone nor lost
+        if goodbye.code in _COMPLAINTS:
+            return f"the agent gave the link up: {reason}"
+        self._sessions.registry.apply(self.node, SaidGoodbye(reason), trio.current_time())
+        return None
+
+    def _begin_renewal(self, csr_der: bytes) -> None:
+        # In a task of its own: the beats behind this message do not wait for the disk.
+        if not self._is_renewing:
+            self._is_renewing = True
+            self._sessions.context.spawn(partial(self._renew, csr_der))
 
     async def _renew(self, csr_der: bytes) -> None:
         enrolment = self._sessions.enrolment
         identity = enrolment.identities.get(self.node.node_id)
-        if identity is None or identity.revoked:
-            return  # cut off a moment ago
         try:
-            certificate = await enrolment.renew(identity, csr_der, self.address)
+            if identity is not None and not identity.revoked:
+                certificate = await enrolment.renew(identity, csr_der, self.address)
+                self.link.post(m.Renewed(certificate))
         except StoreError:
-            return  # the agent asks again; the store has said why
-        self.link.post(m.Renewed(certificate))
+            pass  # the agent asks again; the store has said why
+        except RemoteProtocolError as error:
+            self._audit(error)
+            self.end(error.code, error.text)
+        finally:
+            self._is_renewing = False
 
-    def _count(self) -> None:
-        self._messages += 1
-        if self._messages > MESSAGES_PER_WINDOW:
-            now_s = trio.current_time()
-            if now_s - self._window_s < WINDOW_S:
-                raise RemoteProtocolError(
-                    Violation.FLOOD, f"over {MESSAGES_PER_WINDOW} messages in {WINDOW_S:g} s"
-                )
-            self._messages, self._window_s = 0, now_s
-
-    def _left(self, how: str) -> None:
-        is_current = self._sessions.leave(self)
-        told = self.ended
-        if not is_current or not how or told in _NO_NEWS:
-            return
-        self._sessions.registry.apply(
-            self.node, LinkBroke(f"link {told}" if told else how), trio.current_time()
+    def _audit(self, error: RemoteProtocolError) -> None:
+        self._sessions.context.audit.incident(
+            "protocol-error",
+            self.address,
+            identity=self.node.node_id,
+            code=error.code,
+            text=error.text,
         )
 
 
-_NO_NEWS: Final = frozenset(
-    {Parting.REPLACED, Parting.REVOKED, Parting.STOPPED, Parting.RESTARTING}
-)
-"""Endings by the master that say nothing about the node."""
+def _clean_core(packed: msgspec.Raw) -> bytes:
+    # Encoded anew: what a hostile agent adds to the numbers is neither kept nor sent to viewers.
+    try:
+        return m.encode_body(_CORE.decode(packed))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteProtocolError(Violation.BAD_FRAME, f"a core sample: {error}") from error

@@ -9,7 +9,8 @@ written later is kept (bounded, the oldest dropped and counted) and tried again.
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
@@ -23,16 +24,23 @@ LATER_S: Final = 0.5
 LATER_LIMIT: Final = 50_000
 """Statements kept while the disk refuses them: some 20 MB."""
 
-_RETRY_S: Final = 5.0
+RETRY_S: Final = 5.0
+"""Until a disk that has refused something is asked again, unless somebody else asks earlier."""
+
+IN_MEMORY: Final = Path(":memory:")
 
 Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 Result = TypeVar("Result")
+
+_BUGS: Final = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+"""Not the disk's doing: the same statement would fail for ever."""
 
 _log: Final = logging.getLogger(__name__)
 
 
 class StoreError(HeartlineError):
-    """The disk did not take what was to be written; nothing of it has been."""
+    """The disk did not take what was to be written, and nothing of it has been; or it could not be
+    read."""
 
 
 class RunSync(Protocol):
@@ -44,10 +52,13 @@ class RunSync(Protocol):
 class _Batch:
     """Statements that are committed together, and how that went."""
 
+    __slots__ = ("error", "is_committed", "is_settled", "statements")
+
     def __init__(self) -> None:
         self.statements: list[Statement] = []
-        self.settled = False
-        self.error: StoreError | None = None
+        self.is_settled = False
+        self.is_committed = False
+        self.error = ""
 
 
 class Store:
@@ -65,39 +76,61 @@ class Store:
         self._lock = trio.Lock()
         self._batch = _Batch()
         self._later: deque[Statement] = deque()
+        self._is_refusing = False
 
     def __repr__(self) -> str:
         return f"<Store {self.path.name}, {len(self._later)} statements waiting>"
 
     @classmethod
     def open(cls, path: Path, run_sync: RunSync | None = None) -> "Store":
-        """Opens or makes the database at `path` (":memory:" for none on disk).
+        """Opens or makes the database at `path` (`IN_MEMORY` for none on disk).
 
         Raises:
             UserError: it cannot be opened, is damaged, or was made by a later version.
         """
         try:
+            if path != IN_MEMORY:
+                path.touch(mode=0o600)
             connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(f"the database {path} cannot be opened: {error}") from error
+        try:
             connection.row_factory = sqlite3.Row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
             _prepare(connection, path)
-        except sqlite3.Error as error:
-            raise UserError(f"the database {path} cannot be used: {error}") from error
-        if path.exists():
-            path.chmod(0o600)
+        except (UserError, sqlite3.Error) as error:
+            connection.close()
+            if isinstance(error, UserError):
+                raise
+            raise _unusable(path, error) from error
         return cls(connection, path, run_sync)
 
     def load(self, query: str, parameters: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        """Rows, read at once: for the start, before anything else uses the database."""
-        return self._connection.execute(query, parameters).fetchall()
+        """Rows, read at once: for the start, before anything else uses the database.
+
+        Raises:
+            UserError: it is damaged.
+        """
+        try:
+            return self._rows(query, parameters)
+        except sqlite3.Error as error:
+            raise _unusable(self.path, error) from error
 
     async def read(self, query: str, parameters: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        """Rows, read in a thread, with everything in them that was written before the call."""
-        await self.flush()
+        """Rows, read in a thread, with everything in them that was written before the call and
+        that the disk has taken.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        if not self._is_refusing:  # else `run` asks again, now and then
+            await self.flush()
         async with self._lock:
-            return await self._run_sync(lambda: self.load(query, parameters))
+            try:
+                return await self._run_sync(partial(self._rows, query, parameters))
+            except sqlite3.Error as error:
+                raise StoreError(f"{self.path}: {error}") from error
 
     async def write(self, *statements: Statement) -> None:
         """Commits all of these, durably, or none.
@@ -110,64 +143,77 @@ class Store:
         batch = self._batch
         batch.statements.extend(statements)
         async with self._lock:
-            if not batch.settled:
-                await self._commit(batch)
-        if batch.error is not None:
-            raise batch.error
+            if not batch.is_settled:
+                await self._commit()
+        if not batch.is_committed:
+            raise StoreError(batch.error)
 
     def write_later(self, *statements: Statement) -> None:
         """Commits these soon. A crash within `LATER_S` loses them."""
         self._later.extend(statements)
-        while len(self._later) > LATER_LIMIT:
-            self._later.popleft()
-            self.dropped += 1
+        self._drop_oldest()
 
-    async def flush(self) -> None:
-        """Commits what waits; what the disk refuses goes on waiting."""
+    async def flush(self) -> bool:
+        """Commits what waits; False when the disk refuses it, and it goes on waiting."""
         async with self._lock:
-            batch = self._batch
-            await self._commit(batch)
+            return await self._commit()
 
     async def run(self) -> None:
         """Commits what was to be written later, for ever."""
         while True:
             await trio.sleep(LATER_S)
-            if self._later or self._batch.statements:
-                kept = len(self._later)
-                await self.flush()
-                if len(self._later) >= kept > 0:
-                    await trio.sleep(_RETRY_S)
+            if (self._later or self._batch.statements) and not await self.flush():
+                await trio.sleep(RETRY_S)
 
     def close(self) -> None:
         """Commits what waits, as far as the disk takes it, and closes the file."""
         try:
-            self._apply([*self._batch.statements, *self._later])
+            self._apply((*self._later, *self._batch.statements))
         except sqlite3.Error as error:
             _log.error("the last changes could not be stored", extra={"error": str(error)})
         self._connection.close()
 
-    async def _commit(self, batch: _Batch) -> None:
-        self._batch = _Batch()
-        later = list(self._later)
+    async def _commit(self) -> bool:
+        # Under the lock. From here to the end the statements are on no queue: a cancellation in
+        # between would lose them, and leave others believing that they are on disk.
+        batch, self._batch = self._batch, _Batch()
+        later = tuple(self._later)
         self._later.clear()
-        batch.settled = True
         if not batch.statements and not later:
-            return
+            return True
+        batch.is_settled = True
         try:
-            await self._run_sync(lambda: self._apply([*later, *batch.statements]))
+            with trio.CancelScope(shield=True):
+                await self._run_sync(partial(self._apply, (*later, *batch.statements)))
         except sqlite3.Error as error:
-            batch.error = StoreError(f"{self.path}: {error}")
+            batch.error = f"{self.path}: {error}"
+            self._is_refusing = True
             self._later.extendleft(reversed(later))
-            _log.error("the database does not take changes", extra={"error": str(batch.error)})
+            self._drop_oldest()
+            _log.error("the database does not take changes", extra={"error": batch.error})
+            if isinstance(error, _BUGS):
+                raise
+            return False
+        batch.is_committed = True
+        self._is_refusing = False
+        return True
 
-    def _apply(self, statements: list[Statement]) -> None:
+    def _drop_oldest(self) -> None:
+        while len(self._later) > LATER_LIMIT:
+            self._later.popleft()
+            self.dropped += 1
+
+    def _rows(self, query: str, parameters: tuple[Any, ...]) -> list[sqlite3.Row]:
+        return self._connection.execute(query, parameters).fetchall()
+
+    def _apply(self, statements: Iterable[Statement]) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         try:
             for statement, parameters in statements:
                 connection.execute(statement, parameters)
             connection.execute("COMMIT")
-        except sqlite3.Error:
+        except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
@@ -185,3 +231,10 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a later version of Heartline (schema {version}, this one reads "
             f"{SCHEMA_VERSION}): start that version, or restore an older copy"
         )
+
+
+def _unusable(path: Path, error: sqlite3.Error) -> UserError:
+    return UserError(
+        f"the database {path} cannot be used: {error}; restore a copy of it, or move it away and "
+        "join the hosts again"
+    )

@@ -5,14 +5,15 @@ A viewer that stops reading is not waited for: its share of the feed is noted as
 (`master.feed`), and when it takes nothing for the write timeout its link is ended.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Final
 
 import trio
 
 from master.context import Context
-from master.feed import CHUNK_NODES, Changes, Feed
+from master.feed import Changes, Feed, Piece
 from master.requests import Requests, Viewer
+from master.roster import Roster
 from master.session import MasterLink, Session
 from shared import messages as m
 from shared.errors import LinkBrokenError, RemoteProtocolError
@@ -32,48 +33,14 @@ class Viewers:
         self.context: Final = context
         self.feed: Final = feed
         self.requests: Final = requests
-        self._sessions: dict[ViewerSession, None] = {}
-        self._emptied = trio.Event()
+        self.roster: Final = Roster[ViewerSession](context.sweeper)
 
     def __repr__(self) -> str:
-        return f"<Viewers {len(self._sessions)}>"
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def __iter__(self) -> Iterator["ViewerSession"]:
-        return iter(tuple(self._sessions))
+        return f"<Viewers {self.roster!r}>"
 
     @property
     def full(self) -> bool:
-        return len(self._sessions) >= VIEWERS_LIMIT
-
-    def enter(self, session: "ViewerSession") -> None:
-        self._sessions[session] = None
-        self.context.sweeper.schedule(session)
-
-    def leave(self, session: "ViewerSession") -> None:
-        self.feed.leave(session)
-        self._sessions.pop(session, None)
-        if not self._sessions:
-            self._emptied.set()
-            self._emptied = trio.Event()
-
-    async def wait_empty(self) -> None:
-        """Until no session is left."""
-        while self._sessions:
-            await self._emptied.wait()
-
-    def end_all(self, code: str, text: str) -> None:
-        """Tells every viewer why the link ends, and ends it."""
-        for session in self:
-            session.end(code, text)
-
-    def end_identity(self, identity: str, code: str, text: str) -> None:
-        """The same for those of one identity, which has been revoked."""
-        for session in self:
-            if session.identity == identity:
-                session.end(code, text)
+        return len(self.roster) >= VIEWERS_LIMIT
 
 
 class ViewerSession(Session):
@@ -88,35 +55,31 @@ class ViewerSession(Session):
         self._viewer = Viewer(identity, may_operate=may_operate, send_event=self._send_event)
         self._wake = trio.Event()
         self._missed = Changes()
-        self._missed_since_s: float | None = None
-        self._snapshot_pending = False
+        self._missed_since_s = 0.0
+        self._snapshot: Changes | None = None
 
     def __repr__(self) -> str:
         return f"<ViewerSession {self.identity} {self.link!r}>"
 
     async def run(self) -> None:
         """Answers and feeds the viewer until its link ends. Cancellation: closes."""
-        self._viewers.enter(self)
-        try:
-            with self.scope:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._pump)
-                    await self._converse()
-                    nursery.cancel_scope.cancel()
-        finally:
-            self._viewers.requests.unfollow(self._viewer)
-            self._viewers.leave(self)
-        await self.link.finish()
+        with self._viewers.roster.present(self):
+            try:
+                with self.scope:
+                    async with trio.open_nursery() as nursery:
+                        nursery.start_soon(self._pump)
+                        await self._converse()
+                        nursery.cancel_scope.cancel()
+            finally:
+                self._viewers.requests.unfollow(self._viewer)
+                self._viewers.feed.leave(self)
+                await self.link.finish()
 
-    def offer(self, frames: list[bytes], changed: Changes) -> None:
+    def offer(self, pieces: Sequence[Piece]) -> None:
         """New values from the feed: sent at once to a viewer that keeps up, noted otherwise."""
-        keeps_up = not self._missed and self.link.outbox.pending_bytes <= BEHIND_BYTES
-        if keeps_up and self.link.post_frames(frames):
-            return
-        self._missed.merge(changed)
-        if self._missed_since_s is None:
-            self._missed_since_s = trio.current_time()
-        self._wake.set()
+        for piece in pieces:
+            if not (self._keeps_up() and self.link.post_frames(piece.frames)):
+                self._miss(piece.changed)
 
     def blocked(self) -> None:
         """The kernel refuses more: the pump writes on when it takes it."""
@@ -127,33 +90,30 @@ class ViewerSession(Session):
         try:
             while True:
                 for message in await self.link.receive():
-                    if not await self._take(message):
+                    if self.ended is not None or isinstance(message, m.Goodbye):
                         return
+                    self.count_message()
+                    await self._take(message)
         except LinkBrokenError:
             return
         except RemoteProtocolError as error:
             self.link.post_farewell(error.code, error.text)
 
-    async def _take(self, message: m.FromClient) -> bool:
-        if self.ended is not None:
-            return False
+    async def _take(self, message: m.FromClient) -> None:
         match message:
             case m.Ping(token):
                 self.link.post(m.Pong(token))
             case m.Pong():
                 pass
-            case m.Goodbye():
-                return False
             case m.Watch():
                 self._watch()
             case _:
                 self._reply(await self._viewers.requests.answer(message, self._viewer))
-        return True
 
     def _watch(self) -> None:
         feed = self._viewers.feed
-        self._missed = feed.everything()
-        self._snapshot_pending = True
+        self._snapshot = feed.everything()
+        self._missed = Changes()
         feed.join(self)
         self._wake.set()
 
@@ -164,26 +124,37 @@ class ViewerSession(Session):
     def _send_event(self, request: int, event: m.Event) -> None:
         self._reply(m.Events(request, (event,)))
 
+    def _keeps_up(self) -> bool:
+        is_behind = self._snapshot is not None or self._missed
+        return not is_behind and self.link.outbox.pending_bytes <= BEHIND_BYTES
+
+    def _miss(self, changed: Changes) -> None:
+        if not self._missed:
+            self._missed_since_s = trio.current_time()
+        self._missed.merge(changed)
+        self._wake.set()
+
     async def _pump(self) -> None:
         # The only writer that waits: what the kernel refused first, then what was missed meanwhile.
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            while self.link.broken is None and (
-                self.link.outbox or self._missed or self._snapshot_pending
+            while not self.link.over and (
+                self.link.outbox or self._snapshot is not None or self._missed
             ):
                 await self.link.drain()
                 self._catch_up(trio.current_time())
                 await trio.lowlevel.checkpoint()
 
     def _catch_up(self, now_s: float) -> None:
+        # Into an empty outbox, where one message always fits. Changes wait for the end of the
+        # snapshot: one that they were part of would never end in a busy fleet.
         feed = self._viewers.feed
-        part = self._missed.take(CHUNK_NODES)
-        if self._snapshot_pending:
-            self._snapshot_pending = bool(self._missed)
-            self.link.post_frames(feed.snapshot(part, now_s, last=not self._missed))
-        elif part:
-            behind_s = now_s - (self._missed_since_s or now_s)
-            self.link.post_frames(feed.delta(part, now_s, behind_s))
-        if not self._missed:
-            self._missed_since_s = None
+        if self._snapshot is not None:
+            self.link.post_frames(feed.take_snapshot(self._snapshot, now_s))
+            if not self._snapshot:
+                self._snapshot = None
+                self._missed_since_s = now_s
+        elif self._missed:
+            behind_s = now_s - self._missed_since_s
+            self.link.post_frames(feed.take_delta(self._missed, now_s, behind_s).frames)

@@ -26,7 +26,16 @@ FAREWELL_S: Final = 1.0
 class Link(Generic[Sent, Received]):
     """A connection over a stream. `broken` is why it can no longer be used, once it cannot."""
 
-    __slots__ = ("_on_blocked", "blocked_s", "broken", "connection", "heard_s", "outbox", "stream")
+    __slots__ = (
+        "_on_blocked",
+        "blocked_s",
+        "broken",
+        "connection",
+        "heard_bytes",
+        "heard_s",
+        "outbox",
+        "stream",
+    )
 
     def __init__(
         self,
@@ -39,6 +48,8 @@ class Link(Generic[Sent, Received]):
         self.outbox = Outbox()
         self.heard_s = trio.current_time()
         """When bytes last arrived."""
+        self.heard_bytes = 0
+        """How many have arrived in all."""
         self.blocked_s: float | None = None
         """Since when the kernel has refused to take more; None while it does not."""
         self.broken: str | None = None
@@ -67,6 +78,7 @@ class Link(Generic[Sent, Received]):
         if not data:
             raise LinkBrokenError(self.broken or "closed by the peer")
         self.heard_s = trio.current_time()
+        self.heard_bytes += len(data)
         return self.connection.receive(data)
 
     def post(self, message: Sent) -> None:
@@ -120,12 +132,12 @@ class Link(Generic[Sent, Received]):
             self.break_off(str(error))
 
     async def drain(self) -> None:
-        """Writes until nothing waits or the link is broken. One at a time; cancelling it loses
-        nothing."""
+        """Writes until nothing waits or the link is broken.
+
+        Several tasks may do so, one of them for the last word. Cancelling it loses nothing.
+        """
         try:
-            while self.outbox and self.broken is None:
-                await self.stream.wait_writable()
-                self.flush()
+            await self._write_out()
         except LinkBrokenError as error:
             self.break_off(str(error))
         self.blocked_s = None
@@ -144,9 +156,7 @@ class Link(Generic[Sent, Received]):
         """
         try:
             with trio.move_on_after(FAREWELL_S):
-                while self.outbox and self.broken is None:
-                    await self.stream.wait_writable()
-                    self.flush()
+                await self._write_out()
                 self.stream.shutdown()
                 while await self.stream.receive_some():
                     pass
@@ -154,3 +164,8 @@ class Link(Generic[Sent, Received]):
             pass
         finally:
             self.break_off("closed on this side")
+
+    async def _write_out(self) -> None:
+        while self.outbox and self.broken is None:
+            await self.stream.wait_writable()
+            self.flush()

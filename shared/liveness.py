@@ -30,6 +30,11 @@ DOWN_PERIODS: Final = 2.5
 """Silence of so many periods means down: the second beat is missing and half a period has gone by,
 12.5 s at 5 s."""
 
+LONGEST_PROMISE: Final = 1.5
+"""In periods: the first beat on a link goes out off the grid and promises an instant on it that is
+half a period away at least. What is promised for later comes from an agent that keeps a longer
+period than it was asked to."""
+
 LOST_GRACE_S: Final = 3.0
 """A broken link may come back within this: the agent's first retry takes at most half a second."""
 
@@ -85,6 +90,8 @@ class Liveness(Struct, frozen=True, gc=False):
     """When the last beat (or welcome) arrived."""
     next_in_s: float = 5.0
     """How soon after that the next beat was promised."""
+    period_s: float = 5.0
+    """How often the agent has been asked to beat."""
 
 
 class Joined(Struct, frozen=True, gc=False):
@@ -94,9 +101,11 @@ class Joined(Struct, frozen=True, gc=False):
 
 
 class BeatArrived(Struct, frozen=True, gc=False):
-    """A beat arrived, with the promise of the next one."""
+    """A beat arrived, with the promise of the next, from an agent asked to beat every
+    `period_s`."""
 
     next_in_s: float
+    period_s: float
 
 
 class LinkBroke(Struct, frozen=True, gc=False):
@@ -141,14 +150,13 @@ def step(node: Liveness, event: LivenessEvent, now_s: float) -> Liveness:
     if node.state is State.REVOKED:
         return node
     match event:
-        case BeatArrived(next_in_s):
-            if node.state is State.UP:
-                return replace(node, heard_s=now_s, next_in_s=next_in_s)
-            return Liveness(State.UP, now_s, "", now_s, next_in_s)
+        case BeatArrived(next_in_s, period_s):
+            since_s = node.since_s if node.state is State.UP else now_s
+            return Liveness(State.UP, since_s, "", now_s, next_in_s, period_s)
         case Joined(period_s):
             if node.state in _ALIVE:
-                return replace(node, heard_s=now_s, next_in_s=period_s)
-            return Liveness(State.JOINING, now_s, "", now_s, period_s)
+                return replace(node, heard_s=now_s, next_in_s=period_s, period_s=period_s)
+            return Liveness(State.JOINING, now_s, "", now_s, period_s, period_s)
         case LinkBroke(reason):
             if node.state not in _ALIVE and node.state is not State.JOINING:
                 return node
@@ -169,17 +177,22 @@ def deadline_s(node: Liveness) -> float | None:
         case State.UP:
             return node.heard_s + node.next_in_s + LATE_MARGIN_S
         case State.LATE | State.HUNG:
-            return max(node.heard_s + node.next_in_s * DOWN_PERIODS, node.since_s)
+            return max(node.heard_s + DOWN_PERIODS * _kept_period_s(node), node.since_s)
         case State.LOST:
             return node.since_s + LOST_GRACE_S
         case State.JOINING:
-            return node.since_s + node.next_in_s * JOINING_PERIODS
+            return node.since_s + node.period_s * JOINING_PERIODS
         case State.AWAITED:
             return node.since_s + AWAITED_S
         case State.NEVER_SEEN | State.DOWN | State.LEFT | State.REVOKED:
             return None
         case _:
             assert_never(node.state)
+
+
+def _kept_period_s(node: Liveness) -> float:
+    # Not the promise itself, which on a new link is half a period or one and a half.
+    return max(node.period_s, node.next_in_s / LONGEST_PROMISE)
 
 
 def _silent(node: Liveness, now_s: float) -> Liveness:
