@@ -58,7 +58,7 @@ def timeouts() -> str:
         *constant_rows(backoff, "FIRST_RETRY_JITTER_S", "BACKOFF_FLOOR_S", "BACKOFF_CAP_S"),
         *constant_rows(liveness, "LATE_MARGIN_S", "LOST_GRACE_S", "AWAITED_S"),
     ]
-    periods = constant_rows(liveness, "DOWN_PERIODS", "JOINING_PERIODS")
+    periods = constant_rows(liveness, "DOWN_PERIODS", "LONGEST_PROMISE", "JOINING_PERIODS")
     return "\n\n".join(
         (
             table(("", "seconds", "what"), rows),
@@ -75,7 +75,7 @@ def liveness_table() -> str:
         "link broke": liveness.LinkBroke("reset"),
         "goodbye": liveness.SaidGoodbye("stopped"),
         "welcomed": liveness.Joined(5.0),
-        "beat": liveness.BeatArrived(5.0),
+        "beat": liveness.BeatArrived(5.0, 5.0),
         "revoked": liveness.Revoked(),
     }
     rows = [

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from docs.message_examples import EXAMPLES
 from docs.struct_tables import anchor_of, code_table, constant_rows, field_table, summary, table
-from master import requests, sessions, viewing
+from master import requests, session, viewing
 from shared import connection, families, frames, inventory, metrics, outbox
 from shared import messages as m
 from shared.connection import TRANSITIONS, Phase, Side
@@ -37,7 +37,7 @@ def limits() -> str:
         *constant_rows(outbox, "URGENT_LIMIT_BYTES", "BULK_LIMIT_BYTES"),
     ]
     numbers = [
-        *constant_rows(sessions, "MESSAGES_PER_WINDOW", "WINDOW_S"),
+        *constant_rows(session, "MESSAGES_PER_WINDOW", "BYTES_PER_WINDOW", "WINDOW_S"),
         *constant_rows(viewing, "VIEWERS_LIMIT", "BEHIND_BYTES"),
         *constant_rows(requests, "EVENTS_LIMIT"),
     ]
