@@ -33,8 +33,9 @@ from agent.watchdog import Watchdog
 from shared import messages as m
 from shared import service_manager
 from shared.clock import wall_ms
-from shared.errors import UserError
+from shared.errors import DeniedError, UserError
 from shared.inventory import Inventory
+from shared.messages import Refusal
 from shared.metrics import Core
 from shared.paths import StateFolder
 from shared.settings import AgentSettings, LinkSettings
@@ -46,6 +47,10 @@ DEFAULT_PERIOD_S: Final = 5.0
 
 FIRST_READING_S: Final = 1.0
 """How long the first beat waits for something to report."""
+
+_JOIN_ANEW: Final = (
+    "to come back as a new node, join with a new token: heartline agent --join TOKEN"
+)
 
 _log: Final = logging.getLogger(__name__)
 
@@ -68,7 +73,19 @@ def run(
     folder.ensure()
     identities = IdentityFolder(folder)
     identity = _joined(folder, identities, settings, join_token)
-    trio.run(serve, identities, identity, settings, link)
+    try:
+        trio.run(serve, identities, identity, settings, link)
+    except DeniedError as error:
+        if error.code not in Refusal.FINAL:
+            raise
+        if join_token is None or _has_joined_with(identity, join_token):
+            raise DeniedError(error.code, f"{error.text}; {_JOIN_ANEW}") from error
+        # The operator has given this host another token since: it is to come back as a new node.
+        kept = identities.set_aside(identity.cluster)
+        _log.warning("joining anew", extra={"reason": error.text, "kept": str(kept)})
+        masters = settings.master or identity.masters
+        identity = _join(folder, settings.name, masters, join_token)
+        trio.run(serve, identities, identity, settings, link)
     return 0
 
 
@@ -177,7 +194,15 @@ def _joined(
             return identity  # joining is done once; the token may stay in the unit file
         kept = identities.set_aside(identity.cluster)
         _log.warning("leaving another cluster", extra={"was": identity.cluster, "kept": str(kept)})
-    name = clean_name(settings.name or socket.gethostname())
-    identity = enrolment.enrol(folder, join_token, settings.master, name)
+    return _join(folder, settings.name, settings.master, join_token)
+
+
+def _join(folder: StateFolder, name: str, masters: tuple[str, ...], join_token: str) -> Identity:
+    name = clean_name(name or socket.gethostname())
+    identity = enrolment.enrol(folder, join_token, masters, name)
     _log.info("joined", extra={"cluster": identity.cluster, "node": identity.name})
     return identity
+
+
+def _has_joined_with(identity: Identity, join_token: str) -> bool:
+    return parse_token(join_token).token_id.hex() == identity.token_id

@@ -110,6 +110,7 @@ async def join_and_keep(request: Request) -> None:
                 node_id=joined.identity,
                 name=joined.name,
                 masters=tuple(map(str, _first(address, request.masters))),
+                token_id=token.token_id.hex(),
             )
         )
         return

@@ -11,6 +11,8 @@ first time, which retires the old one at the master. Whatever the crash, the nex
 slot that may be newer first, and the other one when that is refused.
 """
 
+import logging
+import ssl
 from pathlib import Path
 from typing import Final
 
@@ -20,9 +22,12 @@ from msgspec.structs import replace
 
 from shared.errors import IdentityError
 from shared.paths import StateFolder
-from shared.private_files import private_folder, read_private, write_private
+from shared.private_files import check_private, private_folder, read_private, write_private
+from shared.tls import check_pair, client_context
 
 SLOTS: Final = ("a", "b")
+
+_log: Final = logging.getLogger(__name__)
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -38,6 +43,8 @@ class Identity(Struct, frozen=True, kw_only=True):
     slot: str = "a"
     trying: str | None = None
     """A slot filled by a renewal, whose key may or may not have been used yet."""
+    token_id: str = ""
+    """The token that the host joined with, in hexadecimal: what it can do again is nothing new."""
 
 
 class IdentityFolder:
@@ -83,12 +90,27 @@ class IdentityFolder:
         """The PEM file with key and certificate of a slot."""
         return self.path / f"slot-{name}.pem"
 
+    def context(self, slot: str) -> ssl.SSLContext:
+        """What a link with this slot's key is made with.
+
+        Raises:
+            IdentityError: the slot or the CA's certificate is missing, damaged or open to others.
+        """
+        path = self.slot(slot)
+        try:
+            check_private(path)
+        except OSError as error:
+            raise IdentityError(f"{path}: {error.strerror or error}") from error
+        return client_context(self.ca_pem(), path)
+
     def pending_key(self, slot: str) -> bytes | None:
         """A key made earlier for a slot, whose certificate has not come yet."""
         try:
             return read_private(self._key(slot))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise IdentityError(f"{self._key(slot)}: {error.strerror or error}") from error
 
     def save_pending_key(self, slot: str, key_pem: bytes) -> None:
         self._write(self._key(slot).name, key_pem)
@@ -97,20 +119,30 @@ class IdentityFolder:
         """The certificate for a slot's pending key has come.
 
         Raises:
-            IdentityError: there is no pending key.
+            IdentityError: there is no pending key, the certificate is not one for it, or it cannot
+                be written.
         """
         key_pem = self.pending_key(slot)
         if key_pem is None:
             raise IdentityError(f"{self._key(slot)} is missing")
+        check_pair(key_pem, certificate_pem)
         self._write(self.slot(slot).name, key_pem + certificate_pem)
-        self._key(slot).unlink()
+        self._remove(self._key(slot))
 
     def settle(self, identity: Identity, slot: str) -> Identity:
-        """The master has welcomed this slot's key: it is the one from now on."""
+        """This slot's key is the one from now on: the master has welcomed it, or not the other.
+
+        A disk that cannot be written to is no reason to give up a link that works: the next start
+        tries both keys again, and finds the same out.
+        """
         settled = replace(identity, slot=slot, trying=None)
         if settled != identity:
-            self.save(settled)
-            self.slot(other(slot)).unlink(missing_ok=True)
+            try:
+                self.save(settled)
+            except IdentityError as error:
+                _log.error("the key in use cannot be noted", extra={"reason": str(error)})
+            else:
+                self._remove(self.slot(other(slot)))
         return settled
 
     def set_aside(self, cluster: str) -> Path:
@@ -121,6 +153,13 @@ class IdentityFolder:
             number += 1
             kept = self.path.with_name(f"{self.path.name}.{cluster}-{number}")
         return self.path.rename(kept)
+
+    def _remove(self, path: Path) -> None:
+        # What has no more use: staying there is harmless.
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            _log.warning("cannot remove", extra={"path": str(path), "reason": error.strerror})
 
     def _key(self, slot: str) -> Path:
         return self.path / f"slot-{slot}.key"

@@ -7,6 +7,7 @@ time and the masters tried in turn. Only a master's final refusal stops it, and 
 
 import logging
 import random
+import ssl
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
 from typing import Final
@@ -24,11 +25,16 @@ from shared import messages as m
 from shared.addresses import Address, parse_address
 from shared.backoff import BACKOFF_CAP_S, delays_s
 from shared.dialling import connect
-from shared.errors import DeniedError, IdentityError, LinkBrokenError, RemoteProtocolError
+from shared.errors import (
+    DeniedError,
+    HeartlineError,
+    IdentityError,
+    LinkBrokenError,
+    RemoteProtocolError,
+)
 from shared.messages import Parting, Refusal
 from shared.patience import Silence, Verdict, judge, next_look_s
 from shared.settings import AgentSettings, LinkSettings
-from shared.tls import client_context
 
 DIAL_S: Final = 10.0
 """From the name to the welcome. A master that is frozen accepts and says nothing: try again, or the
@@ -46,6 +52,8 @@ class Ending(Struct, frozen=True):
 
     code: str
     text: str
+    again_at_once: bool = False
+    """There is another key to dial with."""
 
 
 class Linker:
@@ -71,6 +79,7 @@ class Linker:
         self._everything = everything
         self._boot_id = ""
         self._rng = rng
+        self._contexts: dict[str, ssl.SSLContext] = {}
         self._link: AgentLink | None = None
         self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()
@@ -111,17 +120,19 @@ class Linker:
         delays = delays_s(self._rng)
         masters = cycle(self._masters())
         address = next(masters)
+        was_at_once = False
         while True:
             began_s = trio.current_time()
             ending = await self._one_link(address)
             if ending.code == Parting.REVOKED:
                 raise DeniedError(ending.code, ending.text)
-            if ending.code == Parting.RENEWED:
+            # Once in a row only: no master can keep this host busy with keys and handshakes.
+            was_at_once = ending.again_at_once and not was_at_once
+            if was_at_once:
                 continue
-            if trio.current_time() - began_s >= STABLE_S:
+            is_stable = trio.current_time() - began_s >= STABLE_S
+            if is_stable:
                 delays = delays_s(self._rng)
-            else:
-                address = next(masters)
             delay_s = self._delay_s(ending, delays)
             _log.warning(
                 "link ended",
@@ -131,6 +142,8 @@ class Linker:
                     "again_in_s": round(delay_s, 1),
                 },
             )
+            if not is_stable:
+                address = next(masters)
             await trio.sleep(delay_s)
 
     def _masters(self) -> list[Address]:
@@ -146,11 +159,15 @@ class Linker:
     async def _one_link(self, address: Address) -> Ending:
         slot = self._identity.trying or self._identity.slot
         try:
-            link, answer = await self._dial(address, slot)
+            link, answer = await self._dial(address, self._context(slot))
         except LinkBrokenError as error:
             return Ending("", str(error))
+        except IdentityError as error:
+            return self._without(slot, error)
         except DeniedError as error:
-            return self._refused(slot, error)
+            if error.code in Refusal.FINAL:
+                return self._without(slot, error)
+            return Ending(error.code, str(error))
         match answer:
             case m.Welcome():
                 self._identity = self._folder.settle(self._identity, slot)
@@ -160,9 +177,8 @@ class Linker:
                 return await self._renew_first(link)
 
     async def _dial(
-        self, address: Address, slot: str
+        self, address: Address, context: ssl.SSLContext
     ) -> tuple[AgentLink, m.Welcome | m.RenewFirst]:
-        context = client_context(self._folder.ca_pem(), self._folder.slot(slot))
         hello = m.AgentHello(
             m.PROTOCOL_MIN, m.PROTOCOL_MAX, VERSION, self._boot_id, self._started_mono_ms
         )
@@ -173,15 +189,19 @@ class Linker:
         except trio.TooSlowError as error:
             raise LinkBrokenError(f"no answer within {DIAL_S:g} s") from error
 
-    def _refused(self, slot: str, error: DeniedError) -> Ending:
-        if error.code in Refusal.FINAL:
-            if slot != self._identity.trying:
-                raise error
-            # The renewed key never reached the master: the old one still counts.
-            _log.warning("the renewed key was refused", extra={"reason": error.text})
-            self._identity = self._folder.settle(self._identity, self._identity.slot)
-            return Ending(Parting.RENEWED, error.text)
-        return Ending(error.code, str(error))
+    def _context(self, slot: str) -> ssl.SSLContext:
+        # Read once: a disk that fails later does not keep a running agent from dialling.
+        if slot not in self._contexts:
+            self._contexts = {slot: self._folder.context(slot)}
+        return self._contexts[slot]
+
+    def _without(self, slot: str, error: DeniedError | IdentityError) -> Ending:
+        if slot != self._identity.trying:
+            raise error
+        # The renewed key never reached the master, or this disk: the one before still counts.
+        _log.warning("the renewed key is no good", extra={"reason": str(error)})
+        self._identity = self._folder.settle(self._identity, self._identity.slot)
+        return Ending("", str(error), again_at_once=True)
 
     async def _linked(self, link: AgentLink, welcome: m.Welcome) -> Ending:
         self._link = link
@@ -214,7 +234,7 @@ class Linker:
                             self._set_period(period_ms)
                         case m.Renewed() if self._take_renewed(message):
                             link.post_farewell(Parting.RENEWED)
-                            return Ending(Parting.RENEWED, "the key was renewed")
+                            return Ending("", "the key was renewed", again_at_once=True)
                         case m.Goodbye(code, text):
                             return Ending(code, text or code)
                         case _:
@@ -261,12 +281,12 @@ class Linker:
                     for message in await link.receive():
                         match message:
                             case m.Renewed() if self._take_renewed(message):
-                                return Ending(Parting.RENEWED, "the expired key was renewed")
+                                return Ending("", "the expired key was renewed", again_at_once=True)
                             case m.Deny(code, text):
                                 return Ending(code, text)
                             case _:
                                 return Ending("", "the expired key could not be renewed")
-        except (KeyMakingError, LinkBrokenError, RemoteProtocolError, trio.TooSlowError) as error:
+        except (HeartlineError, trio.TooSlowError) as error:
             return Ending("", f"the expired key was not renewed: {error}")
         finally:
             link.break_off("done")

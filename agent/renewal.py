@@ -21,7 +21,8 @@ LATEST: Final = 0.8
 RETRY: Final = 0.05
 """How long to wait for the new certificate before asking again, as a part of the life."""
 
-RETRY_LEAST_S: Final = 5.0
+RETRY_LEAST_S: Final = 30.0
+"""A master that never answers must not keep this host busy making keys."""
 
 
 def delay_s(welcome: m.Welcome, rng: random.Random) -> float:
@@ -51,7 +52,8 @@ def complete(folder: IdentityFolder, identity: Identity, renewed: m.Renewed) -> 
     """The certificate has come: the next link tries the new key.
 
     Raises:
-        IdentityError: it could not be written, or nothing was asked for; the old key stays in use.
+        IdentityError: it could not be written, is not for the new key, or nothing was asked for;
+            the old key stays in use.
     """
     slot = other(identity.slot)
     folder.fill(slot, ssl.DER_cert_to_PEM_cert(renewed.certificate_der).encode())

@@ -58,7 +58,6 @@ def _reason(error: OSError) -> str:
 
 def _first_cause(error: BaseException) -> BaseException:
     # trio groups what every address of a name answered; one answer says enough.
-    inner = error.__cause__
     if isinstance(error, BaseExceptionGroup):
-        inner = cast("BaseExceptionGroup[BaseException]", error).exceptions[0]
-    return error if inner is None else _first_cause(inner)
+        return _first_cause(cast("BaseExceptionGroup[BaseException]", error).exceptions[0])
+    return error if error.__cause__ is None else _first_cause(error.__cause__)

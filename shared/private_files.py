@@ -40,13 +40,17 @@ def read_private(path: Path) -> bytes:
         FileNotFoundError: there is none.
     """
     with path.open("rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        if os.name == "posix" and mode & _OTHERS:
-            raise IdentityError(
-                f"{path} can be read by others (mode {mode & 0o777:04o}): make sure that nobody "
-                f"has copied it, then: chmod 600 {path}"
-            )
+        _check(path, os.fstat(file.fileno()))
         return file.read()
+
+
+def check_private(path: Path) -> None:
+    """The same check for a file that something else will read.
+
+    Raises:
+        IdentityError, FileNotFoundError: as `read_private`.
+    """
+    _check(path, path.stat())
 
 
 def private_folder(path: Path) -> Path:
@@ -63,6 +67,14 @@ def private_folder(path: Path) -> Path:
             f"chmod 700 {path}"
         )
     return path
+
+
+def _check(path: Path, status: os.stat_result) -> None:
+    if os.name == "posix" and status.st_mode & _OTHERS:
+        raise IdentityError(
+            f"{path} can be read by others (mode {status.st_mode & 0o777:04o}): make sure that "
+            f"nobody has copied it, then: chmod 600 {path}"
+        )
 
 
 def _sync_folder(folder: Path) -> None:

@@ -3,6 +3,7 @@ happens."""
 
 import os
 import socket
+import time
 from typing import Final
 
 import trio
@@ -20,11 +21,14 @@ def notify(state: str) -> None:
         return
     if address.startswith("@"):
         address = "\0" + address[1:]
+    if state == RELOADING:
+        state += f"\nMONOTONIC_USEC={time.monotonic_ns() // 1000}"
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)  # a service manager that hangs must not stop the event loop
             sock.sendto(state.encode(), address)
     except OSError:
-        return  # the service manager is restarting: it asks again
+        return  # it is restarting, or busy: it asks again
 
 
 async def keep_alive() -> None:

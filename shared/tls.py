@@ -68,6 +68,18 @@ def newcomer_context() -> ssl.SSLContext:
     return context
 
 
+def check_pair(key_pem: bytes, certificate_pem: bytes) -> None:
+    """Makes sure that a certificate belongs to a key.
+
+    Raises:
+        IdentityError: it does not, or one of them is none at all.
+    """
+    try:
+        load_leaf(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), key_pem, certificate_pem)
+    except ssl.SSLError as error:
+        raise IdentityError(f"not a certificate for this key: {error}") from error
+
+
 def load_leaf(context: ssl.SSLContext, key_pem: bytes, certificate_pem: bytes) -> None:
     """Gives `context` a key and certificate, also while it is in use: new handshakes take the new
     ones."""
