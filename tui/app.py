@@ -9,12 +9,14 @@ from typing import ClassVar, Final
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.driver import Driver
 
 from tui.client import Client, Target
 from tui.clock import Clock, SystemClock
 from tui.feed import Feed, PictureChanged
 from tui.link import LinkState, Source
 from tui.screens.fleet import FleetScreen
+from tui.terminal import outliving
 from tui.themes import COLOURS, THEMES
 
 TICK_S: Final = 1.0
@@ -42,6 +44,10 @@ class Dashboard(App[int]):
         self._source = source
         self._feed = Feed(clock or SystemClock(), self._hint)
         self._bound_for: LinkState | None = None
+
+    def get_driver_class(self) -> type[Driver]:
+        """See `textual.app.App`: one that ends with its terminal."""
+        return outliving(super().get_driver_class())
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """See `textual.app.App`: names of our own, for every theme."""

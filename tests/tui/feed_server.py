@@ -11,6 +11,7 @@ import contextlib
 import queue
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +26,9 @@ from tests.tui.fleets import SimulatedFleet
 
 WAIT_S: Final = 10.0
 """How long a test waits for what has to happen."""
+
+_WAIT: Final = struct.pack("ll", int(WAIT_S), 0)
+"""The same, as the kernel takes it: a viewer that hangs must not hang the test."""
 
 Greeting = Callable[[], Iterable[m.FromMaster]]
 """Makes what a viewer is sent as soon as it watches."""
@@ -151,6 +155,7 @@ class FeedServer:
         with contextlib.suppress(OSError):
             while True:
                 stream, _ = listener.accept()
+                stream.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _WAIT)
                 peer = _Peer(self, stream)
                 with self._lock:
                     self._peers.append(peer)

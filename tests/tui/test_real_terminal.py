@@ -1,5 +1,6 @@
 """The dashboard in a real terminal: it loses its master, finds it, and leaves no trace."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -14,8 +15,9 @@ import psutil
 import pytest
 
 from shared.liveness import State
+from shared.messages import Delta
 from tests.tui.feed_server import WAIT_S, FeedServer
-from tests.tui.fleets import snapshot
+from tests.tui.fleets import MONO_MS, snapshot, vitals
 
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
 
@@ -64,15 +66,9 @@ class Terminal:
 
     def foreground(self, name: str) -> int:
         """The process id of the program `name` that runs in the shell."""
-        shell = int(self._run("display-message", "-p", "#{pane_pid}"))
-        listed = subprocess.run(
-            ("ps", "-o", "pid=,args=", "--ppid", str(shell)),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        (process,) = (line for line in listed.stdout.splitlines() if name in line)
-        return int(process.split()[0])
+        shell = psutil.Process(int(self._run("display-message", "-p", "#{pane_pid}")))
+        *_, process = (p for p in shell.children(recursive=True) if name in p.cmdline())
+        return process.pid
 
     def wait_for(self, text: str) -> str:
         """The screen, once it shows `text`."""
@@ -132,8 +128,8 @@ def settings(terminal: Terminal) -> str:
     return screen[: screen.index("settled")]
 
 
-def start(terminal: Terminal, server: FeedServer) -> None:
-    terminal.type(f"{PROGRAM} watch {server.path}; echo left with $?")
+def start(terminal: Terminal, server: FeedServer, *, prefix: str = "") -> None:
+    terminal.type(f"{prefix} {PROGRAM} watch {server.path}; echo left with $?")
     terminal.wait_for("● live")
     terminal.wait_for("web-1")
 
@@ -176,7 +172,7 @@ def test_signal_leaves_the_terminal_clean(
     terminal: Terminal, server: FeedServer, number: signal.Signals
 ) -> None:
     start(terminal, server)
-    os.kill(terminal.foreground("dashboard_program"), number)
+    os.kill(terminal.foreground("tests.tui.dashboard_program"), number)
     assert_left_clean(terminal, 0)
 
 
@@ -185,7 +181,7 @@ def test_signal_ends_a_dashboard_that_waits_for_its_master(
 ) -> None:
     terminal.type(f"{PROGRAM} watch {tmp_path / 'absent.sock'}; echo left with $?")
     terminal.wait_for("no master runs here")
-    os.kill(terminal.foreground("dashboard_program"), signal.SIGTERM)
+    os.kill(terminal.foreground("tests.tui.dashboard_program"), signal.SIGTERM)
     assert_left_clean(terminal, 0)
 
 
@@ -195,12 +191,17 @@ def test_bug_leaves_the_terminal_clean_and_is_printed_after(terminal: Terminal) 
     assert "ZeroDivisionError: a bug in the dashboard" in screen
 
 
-def test_dashboard_ends_when_its_terminal_does(terminal: Terminal, server: FeedServer) -> None:
-    start(terminal, server)
-    process = psutil.Process(terminal.foreground("dashboard_program"))
+@pytest.mark.parametrize("prefix", ["", "setsid --wait"], ids=["hangup", "no-hangup"])
+def test_dashboard_ends_when_its_terminal_does(
+    terminal: Terminal, server: FeedServer, prefix: str
+) -> None:
+    start(terminal, server, prefix=prefix)
+    process = psutil.Process(terminal.foreground("tests.tui.dashboard_program"))
     terminal.close()
     deadline_s = time.monotonic() + WAIT_S
+    ages_ms = itertools.count(0, 1_000)
     while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+        server.push(Delta(MONO_MS, vitals=(vitals("web-1", age_ms=next(ages_ms)),)))
         assert time.monotonic() < deadline_s
         time.sleep(0.02)
 

@@ -1,0 +1,79 @@
+"""The terminal that the dashboard runs in, which may vanish: a window closed, a connection cut.
+
+Textual writes from a thread that dies of the first failed write, and then waits for that thread: a
+dashboard whose terminal is gone would hang for good, and whatever was started with it. Here a write
+that fails means that nobody is looking any more, and the dashboard ends.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any, TextIO, cast
+
+from textual.app import App
+from textual.driver import Driver
+
+
+class VanishingFile:
+    """A text file that swallows what can no longer be written, after saying so once."""
+
+    def __init__(self, file: TextIO, vanished: Callable[[], None]) -> None:
+        self._file = file
+        self._vanished = vanished
+        self._is_gone = False
+
+    def write(self, text: str) -> int:
+        """Writes, or pretends to."""
+        if not self._is_gone:
+            try:
+                self._file.write(text)
+            except OSError:
+                self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes, or pretends to."""
+        if not self._is_gone:
+            try:
+                self._file.flush()
+            except OSError:
+                self._give_up()
+
+    def fileno(self) -> int:
+        """The descriptor beneath."""
+        return self._file.fileno()
+
+    def _give_up(self) -> None:
+        self._is_gone = True
+        self._vanished()
+
+
+def outliving(driver: type[Driver]) -> type[Driver]:
+    """The driver that Textual has chosen, made to end the dashboard when its terminal is gone.
+
+    Drivers that are not for a POSIX terminal are returned as they are.
+    """
+    if sys.platform == "win32":
+        return driver
+    from textual.drivers.linux_driver import LinuxDriver  # noqa: PLC0415 - not on Windows
+
+    if driver is not LinuxDriver:
+        return driver
+
+    class TerminalDriver(LinuxDriver):
+        def __init__(
+            self,
+            app: App[Any],
+            *,
+            debug: bool = False,
+            mouse: bool = True,
+            size: tuple[int, int] | None = None,
+        ) -> None:
+            super().__init__(app, debug=debug, mouse=mouse, size=size)  # pyright: ignore[reportUnknownMemberType]
+            written: Any = self._file
+            self._file = cast("Any", VanishingFile(written, self._leave))
+
+        def _leave(self) -> None:
+            """Called in the thread that writes."""
+            self._loop.call_soon_threadsafe(self._app.exit, 0)
+
+    return TerminalDriver
