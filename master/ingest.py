@@ -1,7 +1,7 @@
 """What agents say, made safe to keep and to show: the one place where their strings enter the
 master."""
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -82,10 +82,10 @@ def _clean_deep(value: Any, what: str, depth: int) -> Any:
     if depth == 0:
         raise RemoteProtocolError(Violation.BAD_FRAME, f"{what}: nested too deep")
     if isinstance(value, list):
-        return [_clean_deep(item, what, depth - 1) for item in value]
+        return [_clean_deep(item, what, depth - 1) for item in cast("list[Any]", value)]
     if isinstance(value, dict):
         return {
             _clean_deep(key, what, 0): _clean_deep(item, what, depth - 1)
-            for key, item in value.items()
+            for key, item in cast("dict[Any, Any]", value).items()
         }
     raise RemoteProtocolError(Violation.BAD_FRAME, f"{what}: {type(value).__name__} has no place")
