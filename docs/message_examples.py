@@ -73,6 +73,7 @@ _INFO: Final = m.NodeInfo(
 _VITALS: Final = m.NodeVitals(
     NODE_ID, "up", "", WALL_MS, 91_500, WALL_MS, 5000, m.raw(Core(cpu_busy_bp=1234))
 )
+_USERS: Final = m.FamilySample("users", 864_295_000, WALL_MS, 30_000, m.raw(Users()))
 
 _ALL: Final[tuple[m.Message, ...]] = (
     m.CaRequest(1, 1),
@@ -90,15 +91,19 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.Ping(7),
     m.Pong(7),
     m.InventoryReport(m.raw(INVENTORY)),
-    m.FamilySample("users", 864_295_000, WALL_MS, 30_000, m.raw(Users())),
+    _USERS,
     m.Part(m.InventoryReport.kind, last=False, data=b"\x91\x9f"),
     m.Goodbye("stopped", "SIGTERM"),
     m.Cadence(1000),
     m.Renew(DER),
     m.Renewed(DER),
+    m.Attend(1000, 2000, 10_000),
     m.Watch(),
     m.Snapshot(95_000, (_INFO,), (_VITALS,), last=True),
     m.Delta(95_250, (), (_VITALS,)),
+    m.FocusNode(NODE_ID),
+    m.FocusUpdate(NODE_ID, 95_250, 94_900, _USERS),
+    m.FocusInventory(NODE_ID, m.raw(INVENTORY)),
     m.GetNode(1, "web-1"),
     m.NodeDetail(1, 95_250, _INFO, _VITALS, m.raw(None), ()),
     m.SetLabels(2, "web-1", {"role": "db"}, ("rack",), None),

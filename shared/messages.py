@@ -315,6 +315,20 @@ class Renewed(Message, frozen=True, array_like=True, gc=False):
     certificate_der: bytes
 
 
+class Attend(Message, frozen=True, array_like=True, gc=False):
+    """Master → agent: somebody is looking at this node. For `lease_ms` from now on, beat every
+    `period_ms` and send the process table every `detail_ms`; 0 ends it at once.
+
+    The master repeats it while somebody looks, so that a viewer or a master that vanishes costs
+    nothing. The agent's own settings may refuse it or bound it.
+    """
+
+    kind: ClassVar[int] = 27
+    period_ms: Annotated[int, Meta(ge=1_000, le=60_000)]
+    detail_ms: Annotated[int, Meta(ge=1_000, le=600_000)]
+    lease_ms: Annotated[int, Meta(ge=0, le=60_000)]
+
+
 # --- a viewer's link -----------------------------------------------------------------------------
 
 
@@ -381,6 +395,40 @@ class Delta(Message, frozen=True, array_like=True, gc=False):
     """Ids of nodes forgotten."""
     behind_ms: Count = 0
     """How long this viewer was not sent to, because it had not read what was sent before."""
+
+
+class FocusNode(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: send everything about this node (its id) as it comes, and have its agent
+    measure it more finely; empty: about none.
+
+    One node at a time per viewer. Of an id that is not known nothing comes.
+    """
+
+    kind: ClassVar[int] = 35
+    node_id: Name
+
+
+class FocusUpdate(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: a family of the node in focus, as it arrived; first all that are known.
+
+    A viewer that does not read gets the latest of each family when it does.
+    """
+
+    kind: ClassVar[int] = 36
+    node_id: Name
+    now_mono_ms: int
+    seen_mono_ms: int
+    """When it arrived, on the master's clock: with `now_mono_ms`, how old it is."""
+    sample: FamilySample
+
+
+class FocusInventory(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the inventory of the node in focus, at first and when it changes."""
+
+    kind: ClassVar[int] = 37
+    node_id: Name
+    inventory: msgspec.Raw
+    """A `shared.inventory.Inventory`, or nil while none is known."""
 
 
 class GetNode(Message, frozen=True, array_like=True, gc=False):
@@ -545,6 +593,7 @@ FromOpeningClient: TypeAlias = CaRequest | Enrol | AgentHello | ViewerHello
 FromAgent: TypeAlias = Beat | Ping | Pong | InventoryReport | FamilySample | Part | Goodbye | Renew
 FromViewer: TypeAlias = (
     Watch
+    | FocusNode
     | Ping
     | Pong
     | Part
@@ -562,10 +611,12 @@ FromClient: TypeAlias = FromOpeningClient | FromAgent | FromViewer
 """Everything a client (agent or viewer) may send to a master."""
 
 ToOpeningClient: TypeAlias = Ca | Enrolled | Deny | Welcome | RenewFirst | ViewerWelcome
-ToAgent: TypeAlias = Ack | Ping | Pong | Cadence | Renewed | Goodbye | Part
+ToAgent: TypeAlias = Ack | Ping | Pong | Cadence | Attend | Renewed | Goodbye | Part
 ToViewer: TypeAlias = (
     Snapshot
     | Delta
+    | FocusUpdate
+    | FocusInventory
     | Ping
     | Pong
     | Goodbye
