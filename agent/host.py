@@ -8,20 +8,20 @@ from typing import Final
 
 import psutil
 
+from agent.wording import fit
 from shared import VERSION
 from shared.families_settings import FamiliesSettings
 from shared.inventory import FamilyInfo, Inventory
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
-_NAME_CHARACTERS: Final = 256
 
 
 def host_inventory(settings: FamiliesSettings, labels: dict[str, str]) -> Inventory:
     """The host before any family is read. Reads a few small files; blocks."""
     return Inventory(
-        hostname=socket.gethostname()[:_NAME_CHARACTERS],
-        os=_os_name()[:_NAME_CHARACTERS],
-        kernel=f"{platform.system()} {platform.release()}"[:_NAME_CHARACTERS],
+        hostname=fit(socket.gethostname()),
+        os=fit(_os_name()),
+        kernel=fit(f"{platform.system()} {platform.release()}"),
         architecture=platform.machine(),
         python=platform.python_version(),
         agent_version=VERSION,

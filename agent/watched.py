@@ -4,6 +4,7 @@ from typing import Final
 
 from agent.batch import Batch, Finished
 from agent.collectors.reading import Collector, CoreValues, Facts, Reading
+from agent.wording import fit
 from shared.families import FamilyData
 from shared.families_settings import FamilySettings
 from shared.messages import FamilySample, Trouble, raw
@@ -86,7 +87,7 @@ class Watched:
         else:
             return None
         age_s = max(0, int(now_s - self._whole_s))
-        return Trouble(self.collector.family, state, age_s, text[:TEXT_LIMIT_CHARACTERS])
+        return Trouble(self.collector.family, state, age_s, fit(text, TEXT_LIMIT_CHARACTERS))
 
     def has_returned(self) -> bool:
         """Whether it may be read again.

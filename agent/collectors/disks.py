@@ -13,6 +13,7 @@ import psutil
 
 from agent.collectors.reading import Reading, bp, whole
 from agent.rates import Counters, Rates
+from agent.wording import fit
 from shared.families import ROWS_LIMIT, Disk, Disks
 from shared.metrics import Family
 
@@ -86,10 +87,10 @@ def _counters(row: DiskCounters) -> tuple[int, ...]:
 
 def _disk(name: str, row: DiskCounters, stacked: bool, rates: Rates) -> Disk:
     if rates is None:
-        return Disk(name, stacked, row.read_bytes, row.write_bytes)
+        return Disk(fit(name), stacked, row.read_bytes, row.write_bytes)
     read_bytes_per_s, write_bytes_per_s, reads_per_s, writes_per_s, busy_ms_per_s = rates
     return Disk(
-        name=name,
+        name=fit(name),
         stacked=stacked,
         read_bytes=row.read_bytes,
         write_bytes=row.write_bytes,

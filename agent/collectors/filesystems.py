@@ -22,6 +22,7 @@ import psutil
 
 from agent.collectors.reading import Reading, bp, kib
 from agent.rates import share
+from agent.wording import fit
 from shared.families import ROWS_LIMIT, Filesystem, Filesystems
 from shared.inventory import FilesystemInfo
 from shared.metrics import Family
@@ -93,7 +94,7 @@ class FilesystemsCollector:
         data = Filesystems(
             filesystems=tuple(rows.values()),
             left_out=len(mounts) - len(measured),
-            absent={point[:256]: reason for point, reason in absent.items()},
+            absent={fit(point): reason for point, reason in absent.items()},
         )
         return Reading(
             data=data,
@@ -178,9 +179,9 @@ def _usage(mount: Mount) -> Filesystem | None:
     if space.total_bytes <= 0:
         return None
     return Filesystem(
-        mount=mount.point[:256],
-        device=mount.device[:256],
-        type=mount.type,
+        mount=fit(mount.point),
+        device=fit(mount.device),
+        type=fit(mount.type),
         read_only=mount.read_only,
         total_bytes=space.total_bytes,
         used_bytes=max(0, space.used_bytes),
@@ -203,7 +204,7 @@ def coarse_kib(size_kib: int) -> int:
 
 def _stuck(points: Iterable[str]) -> str:
     named = ", ".join(points)
-    return f"no answer from {named}"[:TEXT_LIMIT_CHARACTERS] if named else ""
+    return fit(f"no answer from {named}", TEXT_LIMIT_CHARACTERS) if named else ""
 
 
 def _core(rows: Mapping[str, Filesystem], points: list[str]) -> dict[str, int | None]:

@@ -15,12 +15,16 @@ import psutil
 
 from agent.collectors.reading import Reading, whole
 from agent.rates import Counters, Rates
+from agent.wording import fit
 from shared.families import ROWS_LIMIT, Interface, Network
 from shared.inventory import InterfaceInfo
 from shared.metrics import Family
 
 INTERFACES_PERIOD_S: Final = 15.0
 """Between two looks at addresses, speed and state, which cost more than the counters."""
+
+ADDRESSES_LIMIT: Final = 16
+"""Of one interface, so that the inventory of a host with many interfaces fits a message."""
 
 _INTERFACES: Final = Path("/sys/class/net")
 _SPEED_UNKNOWN: Final = 65535
@@ -98,9 +102,11 @@ class NetworkCollector:
             if _is_loopback(name, stat.flags if stat else ""):
                 loopback.add(name)
             infos[name] = InterfaceInfo(
-                name=name,
+                name=fit(name),
                 mac=_mac(addresses.get(name, ())),
-                addresses=tuple(sorted(map(with_prefix, _inet(addresses.get(name, ()))))),
+                addresses=tuple(
+                    sorted(map(with_prefix, _inet(addresses.get(name, ()))))[:ADDRESSES_LIMIT]
+                ),
                 speed_mbps=stat.speed if stat and 0 < stat.speed < _SPEED_UNKNOWN else None,
                 mtu=stat.mtu if stat and stat.mtu > 0 else None,
                 up=stat.isup if stat else False,
@@ -111,7 +117,7 @@ class NetworkCollector:
 
     def _row(self, name: str, counters: TrafficCounters, rates: Rates) -> Interface:
         row = Interface(
-            name,
+            fit(name),
             name in self._loopback,
             self._infos[name].up,
             counters.bytes_recv,

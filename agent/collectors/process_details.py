@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import psutil
 
+from agent.wording import fit
 from shared.families import ROWS_LIMIT
 from shared.families_settings import ProcessSettings
 
@@ -53,7 +54,7 @@ class DetailsReader:
             return Details()
         settings = self._settings
         return Details(
-            user=self._ask("user", lambda: process.username()[:256]),
+            user=self._ask("user", lambda: fit(process.username())),
             open_files=self._ask("open_files", lambda: _open_files(process)),
             command_line=self._ask("command_line", lambda: self._command_line(process))
             if settings.command_line
@@ -99,7 +100,7 @@ class DetailsReader:
         return self._bounded("open_file_names", [file.path for file in process.open_files()])
 
     def _bounded(self, field: str, texts: list[str]) -> tuple[str, ...] | None:
-        kept = tuple([text[:TEXT_LIMIT_CHARACTERS] for text in texts[:ROWS_LIMIT]])
+        kept = tuple([fit(text, TEXT_LIMIT_CHARACTERS) for text in texts[:ROWS_LIMIT]])
         size_bytes = sum([len(text.encode("utf-8", "replace")) for text in kept])
         if self._texts_bytes + size_bytes > TEXTS_LIMIT_BYTES:
             self._too_long[field] += 1

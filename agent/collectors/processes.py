@@ -8,6 +8,7 @@ from agent.collectors.process_details import DetailsReader
 from agent.collectors.process_table import Read, Row, reader
 from agent.collectors.reading import Reading, bp, kib
 from agent.rates import SHORTEST_INTERVAL_S
+from agent.wording import fit
 from shared.families import Process, Processes
 from shared.families_settings import ProcessSettings
 from shared.metrics import Family
@@ -85,7 +86,7 @@ def _process(row: Row, cpu_ratio: float | None, now_s: float, reader: DetailsRea
     return Process(
         pid=row.pid,
         parent_pid=row.parent_pid,
-        name=row.name[:256],
+        name=fit(row.name),
         state=row.state,
         threads=row.threads,
         rss_bytes=row.rss_bytes,

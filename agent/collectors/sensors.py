@@ -6,6 +6,7 @@ from typing import Final
 import psutil
 
 from agent.collectors.reading import Reading, bp, whole
+from agent.wording import fit
 from shared.families import ROWS_LIMIT, Battery, Fan, Sensors, Temperature
 from shared.metrics import Family
 
@@ -40,8 +41,8 @@ class SensorsCollector:
             "battery_bp": bp(battery.charge_ratio) if battery else None,
             "power_plugged": None if plugged is None else int(plugged),
         }
-        names = {f"{row.chip}/{row.label}"[:256] for row in temperatures}
-        names |= {f"{row.chip}/{row.label}"[:256] for row in fans}
+        names = {fit(f"{row.chip}/{row.label}") for row in temperatures}
+        names |= {fit(f"{row.chip}/{row.label}") for row in fans}
         return Reading(data, core, {"sensors": tuple(sorted(names)[:ROWS_LIMIT])})
 
 
@@ -62,8 +63,8 @@ def _temperatures() -> list[Temperature]:
         return []
     return [
         Temperature(
-            chip=chip[:256],
-            label=(row.label or str(number))[:256],
+            chip=fit(chip),
+            label=fit(row.label or str(number)),
             celsius=row.current,
             high_celsius=believable(row.high),
             critical_celsius=believable(row.critical),
@@ -78,7 +79,7 @@ def _fans() -> list[Fan]:
     if not hasattr(psutil, "sensors_fans"):
         return []
     return [
-        Fan(chip=chip[:256], label=(row.label or str(number))[:256], speed_rpm=row.current)
+        Fan(chip=fit(chip), label=fit(row.label or str(number)), speed_rpm=row.current)
         for chip, rows in psutil.sensors_fans().items()
         for number, row in enumerate(rows, start=1)
         if row.current >= 0

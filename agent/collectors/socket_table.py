@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, TypeAlias
 import psutil
 
 from agent.collectors import sock_diag
+from agent.wording import fit
 
 OWNERS_PERIOD_S: Final = 600.0
 """After this long owners are looked up again: a socket may have been handed to another process."""
@@ -190,6 +191,6 @@ def _sockets(pid: int) -> set[int]:
 
 def _name(pid: int) -> str:
     try:
-        return psutil.Process(pid).name()[:256]
+        return fit(psutil.Process(pid).name())
     except psutil.Error:
         return ""

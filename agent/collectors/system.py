@@ -7,6 +7,7 @@ import psutil
 
 from agent.collectors.reading import Reading, bp, kib, whole
 from agent.rates import SHORTEST_INTERVAL_S
+from agent.wording import fit
 from shared.families import System
 from shared.metrics import Family
 
@@ -35,7 +36,7 @@ class SystemCollector:
             "agent_cpu_bp": bp(data.agent_cpu_ratio),
             "agent_memory_kib": kib(data.agent_memory_bytes),
         }
-        return Reading(data, core, {"hostname": socket.gethostname()[:256]})
+        return Reading(data, core, {"hostname": fit(socket.gethostname())})
 
     def _cpu_ratio(self, now_s: float) -> float | None:
         cpu_s = time.process_time()

@@ -8,6 +8,7 @@ from typing import Final
 import psutil
 
 from agent.collectors.reading import Reading
+from agent.wording import fit
 from shared.families import ROWS_LIMIT, Users, UserSession
 from shared.metrics import Family
 
@@ -48,9 +49,9 @@ def parse_logind_session(text: str) -> UserSession | None:
     if not user:
         return None
     return UserSession(
-        user=user[:256],
-        terminal=fields.get("TTY", "")[:256],
-        host=fields.get("REMOTE_HOST", "")[:256],
+        user=fit(user),
+        terminal=fit(fields.get("TTY", "")),
+        host=fit(fields.get("REMOTE_HOST", "")),
         started_wall_s=int(started_us) // 1_000_000 if started_us.isdigit() else 0,
     )
 
@@ -61,9 +62,9 @@ def _from_utmp() -> list[UserSession] | None:
         return None
     return [
         UserSession(
-            user=row.name[:256],
-            terminal=(row.terminal or "")[:256],
-            host=(row.host or "")[:256],
+            user=fit(row.name),
+            terminal=fit(row.terminal or ""),
+            host=fit(row.host or ""),
             started_wall_s=int(row.started),
         )
         for row in psutil.users()

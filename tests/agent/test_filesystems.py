@@ -11,6 +11,7 @@ import pytest
 from agent.collectors.filesystems import FilesystemsCollector, Mount, coarse_kib, storing
 from agent.collectors.reading import Reading
 from shared.families import Filesystems
+from shared.messages import raw
 
 NOW_S = 0.0
 
@@ -209,3 +210,11 @@ def test_size_in_the_inventory_is_within_a_percent(size_kib: int) -> None:
 
 def test_size_that_wobbles_does_not_change_the_inventory() -> None:
     assert coarse_kib(1_000_000_000) == coarse_kib(1_000_100_000)
+
+
+def test_mount_whose_name_is_no_text_is_reported_readably(host: Host) -> None:
+    host.mount("/mnt/\udcff\udcfe", Stat(1000, 500, 500), "/dev/sdb1")
+    reading = FilesystemsCollector().collect(NOW_S)
+    assert [row.mount for row in data(reading).filesystems] == ["/mnt/??"]
+    assert reading.core["filesystem_fullest"] == 0
+    raw(reading.data)
