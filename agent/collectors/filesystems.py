@@ -86,9 +86,10 @@ class FilesystemsCollector:
         rows = {q.mount.point: q.row for q in questions if q.row and q.done.is_set()}
         absent = {q.mount.point: q.reason for q in questions if q.reason}
         known = self._infos
+        points = [mount.point for mount in measured]
         self._infos = {
             point: _info(rows[point]) if point in rows else known[point]
-            for point, *_ in measured
+            for point in points
             if point in rows or point in known
         }
         data = Filesystems(
