@@ -1,6 +1,7 @@
 """What agents say, made safe to keep and to show: the one place where their strings enter the
 master."""
 
+import math
 from typing import Any, Final, cast
 
 import msgspec
@@ -14,6 +15,10 @@ from shared.text import NAME_LIMIT_CHARACTERS, TEXT_LIMIT_CHARACTERS, clean, cle
 
 DEPTH_LIMIT: Final = 8
 """No family nests deeper than rows of rows; what does is hostile."""
+
+VALUES_LIMIT: Final = 32_768
+"""Values in one message. A host with a thousand processors sends 8,000; a quarter of a million
+empty ones would fit into a message, and keep the master busy for a tenth of a second."""
 
 _ANYTHING: Final = msgspec.msgpack.Decoder()
 _INVENTORY: Final = msgspec.msgpack.Decoder(Inventory)
@@ -71,21 +76,40 @@ def _cleaned(packed: msgspec.Raw, what: str) -> bytes:
         value = _ANYTHING.decode(packed)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise RemoteProtocolError(Violation.BAD_FRAME, f"{what}: {error}") from error
-    return encode_body(_clean_deep(value, what, DEPTH_LIMIT))
+    return encode_body(_Cleaning(what).clean(value, DEPTH_LIMIT))
 
 
-def _clean_deep(value: Any, what: str, depth: int) -> Any:
-    if isinstance(value, str):
-        return clean(value, TEXT_LIMIT_CHARACTERS)
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    if depth == 0:
-        raise RemoteProtocolError(Violation.BAD_FRAME, f"{what}: nested too deep")
-    if isinstance(value, list):
-        return [_clean_deep(item, what, depth - 1) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {
-            _clean_deep(key, what, 0): _clean_deep(item, what, depth - 1)
-            for key, item in cast("dict[Any, Any]", value).items()
-        }
-    raise RemoteProtocolError(Violation.BAD_FRAME, f"{what}: {type(value).__name__} has no place")
+class _Cleaning:
+    """One value on its way in: `what` is what an error calls it."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._room = VALUES_LIMIT
+
+    def clean(self, value: Any, depth: int) -> Any:
+        """The same value with clean strings and finite numbers."""
+        if isinstance(value, str):
+            return clean(value, TEXT_LIMIT_CHARACTERS)
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if value is None or isinstance(value, int):  # bool is one of them
+            return value
+        if isinstance(value, list):
+            items = cast("list[Any]", value)
+            self._enter(len(items), depth)
+            return [self.clean(item, depth - 1) for item in items]
+        if isinstance(value, dict):
+            pairs = cast("dict[Any, Any]", value)
+            self._enter(len(pairs), depth)
+            return {self.clean(key, 0): self.clean(item, depth - 1) for key, item in pairs.items()}
+        raise self._refused(f"{type(value).__name__} has no place")
+
+    def _enter(self, size: int, depth: int) -> None:
+        self._room -= size
+        if depth == 0:
+            raise self._refused("nested too deep")
+        if self._room < 0:
+            raise self._refused(f"more than {VALUES_LIMIT} values")
+
+    def _refused(self, why: str) -> RemoteProtocolError:
+        return RemoteProtocolError(Violation.BAD_FRAME, f"{self._what}: {why}")
