@@ -125,6 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HeartlineError as error:
         return _failed(str(error), exit_of(error))
     except OSError as error:
+        _flush_what_can_be()
         where = f"{error.filename}: " if error.filename else ""
         return _failed(where + (error.strerror or str(error)), Exit.FAILED)
     return code if isinstance(code, int) else Exit.OK
@@ -145,6 +146,14 @@ def _open_missing_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+
+
+def _flush_what_can_be() -> None:
+    """What is still to be printed, unless that is what failed: the interpreter would try again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
 
 
 def _forget_output() -> None:
