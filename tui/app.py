@@ -5,6 +5,7 @@ code = run(UnixTarget(path))
 
 import asyncio
 import signal
+import sys
 from typing import ClassVar, Final
 
 from textual.app import App
@@ -21,8 +22,6 @@ from tui.themes import COLOURS, THEMES
 
 TICK_S: Final = 1.0
 """How often ages are looked at: the unit in which they are shown."""
-
-_LEAVE_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Dashboard(App[int]):
@@ -42,7 +41,7 @@ class Dashboard(App[int]):
     def __init__(self, source: Source, clock: Clock | None = None) -> None:
         super().__init__()
         self._source = source
-        self._feed = Feed(clock or SystemClock(), self._hint)
+        self.feed = Feed(clock or SystemClock(), self._hint)
         self._bound_for: LinkState | None = None
 
     def get_driver_class(self) -> type[Driver]:
@@ -55,7 +54,7 @@ class Dashboard(App[int]):
 
     def get_default_screen(self) -> FleetScreen:
         """See `textual.app.App`."""
-        return FleetScreen(self._feed)
+        return FleetScreen(self.feed)
 
     def on_mount(self) -> None:
         """Starts listening to the source, and to whoever wants this process to end."""
@@ -63,7 +62,7 @@ class Dashboard(App[int]):
             self.register_theme(theme)
         self.theme = THEMES[0].name
         self.set_interval(TICK_S, self._hint)
-        self.run_worker(self._source.run(self._feed), exit_on_error=True)
+        self.run_worker(self._source.run(self.feed), exit_on_error=True)
 
     def check_action(
         self,
@@ -71,7 +70,7 @@ class Dashboard(App[int]):
         parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
     ) -> bool | None:
         """See `textual.dom.DOMNode`: there is nothing to try again while the link is live."""
-        return action != "retry" or self._feed.link.state is not LinkState.LIVE
+        return action != "retry" or self.feed.link.state is not LinkState.LIVE
 
     def action_leave(self) -> None:
         """Ends the dashboard; the service that it shows goes on."""
@@ -83,8 +82,8 @@ class Dashboard(App[int]):
 
     def _hint(self) -> None:
         self.screen.post_message(PictureChanged())
-        if self._feed.link.state is not self._bound_for:
-            self._bound_for = self._feed.link.state
+        if self.feed.link.state is not self._bound_for:
+            self._bound_for = self.feed.link.state
             self.refresh_bindings()
 
 
@@ -101,8 +100,8 @@ def run(target: Target) -> int:
 
 
 async def _run(app: Dashboard) -> int:
-    loop = asyncio.get_running_loop()
-    for number in _LEAVE_ON:
-        loop.add_signal_handler(number, app.action_leave)
+    if sys.platform != "win32":
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, app.action_leave)
     await app.run_async()
     return app.return_code or 0

@@ -92,9 +92,8 @@ def _state(node: Node, _moment: Moment, width: int) -> Pieces:
 
 
 def _name(node: Node, _moment: Moment, width: int) -> Pieces:
-    is_fine = node.state == State.UP and not node.is_degraded
     name = shorten(node.profile.name, width)
-    return (Piece(name, Tone.PLAIN if is_fine else Tone.STRONG),)
+    return (Piece(name, Tone.STRONG if node.is_problem else Tone.PLAIN),)
 
 
 def _share(basis_points: int | None, width: int) -> Pieces:
@@ -215,7 +214,7 @@ def fit(columns: Sequence[Column], width: int, content: Mapping[str, int]) -> tu
     `content` is how wide a column's widest content is, by its key, for those where that is known.
     """
     gap = _WIDE_GAP if width >= _WIDE_FROM else _GAP
-    most = {c.key: min(c.most, content.get(c.key, c.most)) for c in columns}
+    most = {c.key: max(len(c.title), min(c.most, content.get(c.key, c.most))) for c in columns}
     widths: dict[str, int] = {}
     spare = width - _INDENT + gap
     for column in sorted((c for c in columns if not c.is_extra), key=lambda c: c.leaves):
@@ -249,15 +248,13 @@ def _placed(columns: Iterable[Column], widths: Mapping[str, int], gap: int) -> I
             x += widths[column.key] + gap
 
 
-def content_widths(rows: Iterable[Node]) -> dict[str, int]:
+def content_widths(rows: Sequence[Node]) -> dict[str, int]:
     """How wide the columns need to be whose content differs most from fleet to fleet."""
-    states, names = {"up"}, [""]
-    for node in rows:
-        states.add(node.state + " " * len(f" {DEGRADED}") * node.is_degraded)
-        names.append(node.profile.name)
+    states = {node.state + f" {DEGRADED}" * node.is_degraded for node in rows}
     return {
-        "state": 2 + max(map(cell_len, states)),
-        "name": max(4, *map(cell_len, names)),
+        "state": 2 + max(map(cell_len, states), default=0),
+        "name": max((node.profile.name_width for node in rows), default=0),
+        "fullest": _PERCENT_WIDTH + 1 + max((n.profile.mount_width for n in rows), default=0),
     }
 
 

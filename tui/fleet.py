@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final, assert_never
 
 import msgspec
+from rich.cells import cell_len
 
 from shared.liveness import SEVERITY, State
 from shared.messages import Delta, NodeInfo, NodeVitals, Snapshot, raw
@@ -33,6 +34,11 @@ _DIGITS: Final = re.compile("([0-9]+)")
 _RANKS: Final[Mapping[str, int]] = {state: 2 * rank for rank, state in enumerate(SEVERITY)}
 _UNKNOWN_RANK: Final = _RANKS[State.AWAITED] + 1
 """A state that a newer master knows might be a problem: after those that certainly are."""
+
+_ABSENT: Final = frozenset(
+    {State.NEVER_SEEN, State.AWAITED, State.LOST, State.DOWN, State.LEFT, State.REVOKED}
+)
+"""States in which nothing is heard of a node, so that its numbers are not of today."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,9 @@ class Profile:
         self.note = clean(info.note)
         self.labels = {clean(key): clean(value) for key, value in sorted(info.labels.items())}
         self.filesystems = tuple(clean(mount) for mount in info.filesystems)
+        self.name_width = cell_len(self.name)
+        self.mount_width = max(map(cell_len, self.filesystems), default=0)
+        """Of the longest mount point. Widths are in cells of a terminal."""
 
     def __repr__(self) -> str:
         return f"<Profile {self.name}>"
@@ -110,6 +119,11 @@ class Node:
     def is_degraded(self) -> bool:
         """Whether something about it is not as it should be, whatever its state."""
         return bool(self.vitals.troubles) or self.vitals.conflict
+
+    @property
+    def is_problem(self) -> bool:
+        """Whether somebody should look: it stands before those that are simply up."""
+        return self.rank < _RANKS[State.UP]
 
     @cached_property
     def reason(self) -> str:
@@ -146,6 +160,8 @@ class Node:
 
     def is_stale(self, moment: Moment) -> bool:
         """Whether its numbers are history."""
+        if self.state in _ABSENT:
+            return True
         age_s = self.age_s(moment)
         return age_s is None or age_s * 1000 > STALE_PERIODS * self.vitals.period_ms
 

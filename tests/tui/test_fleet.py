@@ -196,6 +196,18 @@ def test_numbers_are_stale_after_two_and_a_half_periods() -> None:
     assert Node(profile, vitals("a", age_ms=12_501)).is_stale(now())
 
 
+@pytest.mark.parametrize("state", [State.DOWN, State.LOST, State.LEFT, State.AWAITED])
+def test_numbers_of_a_node_that_is_not_heard_are_stale_however_young(state: State) -> None:
+    assert Node(Profile(info("a")), vitals("a", state, age_ms=10)).is_stale(now())
+
+
+def test_problem_is_whatever_stands_before_those_that_are_simply_up() -> None:
+    fleet = fleet_of(**{f"n-{state}": state for state in State})
+    problems = [node.state for node in fleet.rows if node.is_problem]
+    assert problems == ["down", "lost", "hung", "late", "awaited", "joining"]
+    assert Node(Profile(info("a")), vitals("a", conflict=True)).is_problem
+
+
 def test_new_snapshot_brings_the_clock_of_its_own_master() -> None:
     fleet = fleet_of(a=State.UP)
     other = Snapshot(50_000, (info("a"),), (vitals("a", seen_mono_ms=49_000),), True)
