@@ -39,42 +39,49 @@ def link_status(link: Link, fleet: Fleet, now_s: float) -> Pieces:
     return status, Piece(f" {formats.delay(link.delay_s)}", Tone.MUTED)
 
 
-def banner(link: Link, now_s: float) -> Pieces:
+def banner(link: Link) -> Pieces:
     """What to know before believing the rest; empty while all is well."""
     match link.state:
         case LinkState.LIVE:
-            return ()
-        case LinkState.CONNECTING if not link.reason:
-            return ()
+            what = ""
         case LinkState.CONNECTING:
-            what = f"No link to the master yet: {link.reason}."
+            what = f"No link yet: {link.reason}" if link.reason else ""
         case LinkState.LOST:
-            what = f"The master is gone: {link.reason}. This is the last picture."
+            what = f"This is the last picture: {link.reason}"
         case LinkState.REFUSED:
-            what = f"The master refuses this viewer: {link.reason}."
-    return Piece(what, Tone.STRONG), Piece(f" {_next_attempt(link, now_s)}")
+            what = f"The master refuses this viewer: {link.reason}"
+    return (Piece(what, Tone.STRONG),) if what else ()
 
 
-def _next_attempt(link: Link, now_s: float) -> str:
-    if link.state is LinkState.REFUSED:
-        return "Trying again by itself would not help."
+def next_attempt(link: Link, now_s: float) -> Pieces:
+    """When the client dials again, if it does so by itself."""
+    if link.state in (LinkState.LIVE, LinkState.REFUSED):
+        return ()
     if link.retry_at_s is None:
-        return "Trying again now."
-    return f"Trying again in {max(1, round(link.retry_at_s - now_s))} s."
+        return (Piece("dialling"),)
+    return (Piece(f"again in {max(1, round(link.retry_at_s - now_s))} s"),)
 
 
-def counts(fleet: Fleet) -> Pieces:
-    """How many nodes there are, and how many in each state, the worst first."""
-    total = len(fleet)
-    pieces = [Piece(formats.count(total), Tone.STRONG), Piece(" node" + "s" * (total != 1))]
+def counts(fleet: Fleet, width: int) -> Pieces:
+    """How many nodes there are, and how many in each state, the worst first.
+
+    Where `width` cells do not hold it, the gaps narrow first, then the words go.
+    """
+    for gap, has_words in (("   ", True), ("  ", True), ("  ", False)):
+        pieces = tuple(_counted(fleet, gap, has_words=has_words))
+        if sum(len(piece.text) for piece in pieces) <= width:
+            break
+    return pieces
+
+
+def _counted(fleet: Fleet, gap: str, *, has_words: bool) -> Iterable[Piece]:
+    yield Piece(formats.count(len(fleet)), Tone.STRONG)
+    yield Piece(" node" if len(fleet) == 1 else " nodes")
     for state, number in fleet.counts:
         shape, tone = mark(state)
-        pieces += (
-            Piece("   "),
-            Piece(f"{shape} {formats.count(number)}", tone),
-            Piece(f" {state}", Tone.MUTED),
-        )
-    return tuple(pieces)
+        yield Piece(f"{gap}{shape} {formats.count(number)}", tone)
+        if has_words:
+            yield Piece(f" {state}", Tone.MUTED)
 
 
 def bar(tallies: Sequence[tuple[str, int]], width: int) -> Pieces:
@@ -149,4 +156,4 @@ def nothing_to_show(link: Link, fleet: Fleet) -> tuple[str, ...]:
         case LinkState.LIVE:
             return ("Receiving the fleet …",)
         case LinkState.LOST | LinkState.REFUSED:
-            return ("There was no node to show.",)
+            return ("There is nothing to show.",)

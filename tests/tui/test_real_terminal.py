@@ -149,7 +149,7 @@ def test_master_is_lost_and_found_on_a_real_terminal(
     start(terminal, server)
     assert terminal.modes() == "1 1 0"
     server.kill()
-    screen = terminal.wait_for("The master is gone")
+    screen = terminal.wait_for("This is the last picture")
     assert "web-1" in screen
     assert "lost" in screen.splitlines()[0]
     server.greeting = lambda: [snapshot({"web-9": State.UP})]

@@ -16,6 +16,12 @@ from tui.widgets.lines import Line, Lines
 class FleetScreen(Screen[None]):
     """The first screen. It holds nothing of its own: every painting is made from the feed."""
 
+    VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [  # noqa: RUF012 - as Textual has it
+        (0, "-short"),
+        (16, "-tall"),
+    ]
+    """On a short screen rows matter more than the node under the cursor."""
+
     def __init__(self, feed: Feed) -> None:
         super().__init__()
         self._feed = feed
@@ -47,14 +53,15 @@ class FleetScreen(Screen[None]):
     def _paint(self) -> None:
         feed = self._feed
         now_s = feed.now_s()
+        width = self._masthead.content_size.width
         self._masthead.show(
             Line(summary.brand(feed.link), summary.link_status(feed.link, feed.fleet, now_s)),
-            Line(summary.counts(feed.fleet)),
-            Line(summary.bar(feed.fleet.counts, self._masthead.content_size.width)),
+            Line(summary.counts(feed.fleet, width)),
+            Line(summary.bar(feed.fleet.counts, width)),
         )
-        warning = summary.banner(feed.link, now_s)
+        warning = summary.banner(feed.link)
         self._banner.display = bool(warning)
-        self._banner.show(Line(warning))
+        self._banner.show(Line(warning, summary.next_attempt(feed.link, now_s)))
         nothing = summary.nothing_to_show(feed.link, feed.fleet)
         self._table.sync(feed.fleet, feed.moment(), nothing)
         self._inspector.show(*self._inspection())

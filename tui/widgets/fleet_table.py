@@ -235,7 +235,7 @@ class FleetTable(ScrollView, can_focus=True):
     def _title_strip(self, width: int) -> Strip:
         style = self.get_component_rich_style("fleet-table--title")
         text = ""
-        for column, x, column_width in self._placed:
+        for column, x, column_width in self._placed if self._fleet.rows else ():
             title = column.title[:column_width]
             shown = f"{title:>{column_width}}" if column.is_number else title
             text = f"{text:<{x}}{shown}"
