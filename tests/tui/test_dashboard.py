@@ -198,6 +198,22 @@ def test_cursor_takes_its_neighbour_when_its_node_is_forgotten() -> None:
     run(scenario)
 
 
+def test_cursor_is_never_beyond_a_fleet_that_has_just_shrunk() -> None:
+    async def scenario() -> None:
+        source = live(SMALL)
+        async with dashboard(source) as (app, pilot, _):
+            await pilot.press("end")
+            table = app.screen.query_one(FleetTable)
+            source.say(Delta(MONO_MS, gone=("id-web-1", "id-web-2")))
+            table.post_message(FleetTable.CursorMoved())
+            assert table.cursor_node is not None
+            table.action_move(1)
+            await pilot.pause()
+            assert cursor(app) == "db-1"
+
+    run(scenario)
+
+
 def test_keys_reach_every_row() -> None:
     async def scenario() -> None:
         async with dashboard(live(LARGE)) as (app, pilot, _):

@@ -6,7 +6,7 @@ that moves nothing on the screen. The cursor is on a node, not on a line: where 
 goes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar, Final, NamedTuple
 
 from rich.segment import Segment
@@ -64,10 +64,11 @@ class FleetTable(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
-        self._fleet = Fleet()
+        self._rows: Sequence[Node] = ()
+        """As of the last `sync`: the fleet itself may have gone on since."""
+        self._is_current = False
         self._moment = Moment(None, 0)
         self._nothing: tuple[str, ...] = ()
-        self._laid_out: object = None
         self._placed: tuple[Placed, ...] = ()
         self._painted: dict[int, _Row] = {}
         self._cursor_id: str | None = None
@@ -77,17 +78,17 @@ class FleetTable(ScrollView, can_focus=True):
     @property
     def cursor_node(self) -> Node | None:
         """The node under the cursor; None: there are no nodes."""
-        rows = self._fleet.rows
-        return rows[self._cursor_row] if rows else None
+        return self._rows[self._cursor_row] if self._rows else None
 
     def sync(self, fleet: Fleet, moment: Moment, nothing: Iterable[str]) -> None:
         """Shows `fleet` as it is at `moment`; the lines of `nothing` while it has no node."""
         was_nothing = self._nothing
-        self._fleet, self._moment, self._nothing = fleet, moment, tuple(nothing)
-        if fleet.rows is not self._laid_out:
-            self._follow_cursor()
+        self._is_current, self._moment, self._nothing = fleet.is_current, moment, tuple(nothing)
+        if fleet.rows is not self._rows:
+            self._rows = fleet.rows
+            self._follow_cursor(fleet)
             self._lay_out()
-        if not fleet.rows and self._nothing != was_nothing:
+        if not self._rows and self._nothing != was_nothing:
             self.refresh()
         self._repaint()
 
@@ -114,7 +115,7 @@ class FleetTable(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """The cursor goes where the mouse points."""
-        if event.y >= _TITLE_LINES and self._row_number(event.y) < len(self._fleet.rows):
+        if event.y >= _TITLE_LINES and self._row_number(event.y) < len(self._rows):
             self._put_cursor(self._row_number(event.y))
 
     def action_move(self, rows: int) -> None:
@@ -131,30 +132,28 @@ class FleetTable(ScrollView, can_focus=True):
 
     def action_last(self) -> None:
         """Moves the cursor to the last row."""
-        self._put_cursor(len(self._fleet.rows) - 1)
+        self._put_cursor(len(self._rows) - 1)
 
     # --- the cursor ------------------------------------------------------------------------------
 
     def _put_cursor(self, row: int) -> None:
-        rows = self._fleet.rows
-        if not rows:
+        if not self._rows:
             return
-        self._cursor_row = min(max(row, 0), len(rows) - 1)
-        self._cursor_id = rows[self._cursor_row].profile.node_id
+        self._cursor_row = min(max(row, 0), len(self._rows) - 1)
+        self._cursor_id = self._rows[self._cursor_row].profile.node_id
         self._cursor_was_moved = True
         self._reveal_cursor()
         self._repaint()
         self.post_message(self.CursorMoved())
 
-    def _follow_cursor(self) -> None:
+    def _follow_cursor(self, fleet: Fleet) -> None:
         """Keeps the cursor on its node after a resort, and in sight if it was.
 
         If the node is gone, the cursor stays on its line, on the node that is there now.
         """
-        rows = self._fleet.rows
-        top = self.scroll_offset.y
+        rows, top = self._rows, self.scroll_offset.y
         was_in_sight = top <= self._cursor_row < top + self._lines_for_rows
-        row = self._fleet.row_of(self._cursor_id) if self._cursor_id else None
+        row = fleet.row_of(self._cursor_id) if self._cursor_id else None
         if not self._cursor_was_moved:
             row = 0
         elif row is None:
@@ -182,21 +181,20 @@ class FleetTable(ScrollView, can_focus=True):
         return y - _TITLE_LINES + self.scroll_offset.y
 
     def _lay_out(self) -> None:
-        rows = self._laid_out = self._fleet.rows
         width = self.scrollable_content_region.width
-        self.virtual_size = Size(width, len(rows) + _TITLE_LINES)
-        placed = fit(COLUMNS, width - _MARGIN, content_widths(rows))
+        self.virtual_size = Size(width, len(self._rows) + _TITLE_LINES)
+        placed = fit(COLUMNS, width - _MARGIN, content_widths(self._rows))
         if placed != self._placed:
             self._placed = placed
             self._painted.clear()
             self.refresh()
 
     def _row_at(self, y: int) -> _Row | None:
-        rows, number = self._fleet.rows, self._row_number(y)
-        if number >= len(rows):
+        number = self._row_number(y)
+        if number >= len(self._rows):
             return None
-        node = rows[number]
-        drawn = cells(node, self._moment, self._placed, is_current=self._fleet.is_current)
+        node = self._rows[number]
+        drawn = cells(node, self._moment, self._placed, is_current=self._is_current)
         return _Row(node.profile.node_id, number == self._cursor_row, drawn)
 
     def _repaint(self) -> None:
@@ -235,14 +233,14 @@ class FleetTable(ScrollView, can_focus=True):
     def _title_strip(self, width: int) -> Strip:
         style = self.get_component_rich_style("fleet-table--title")
         text = ""
-        for column, x, column_width in self._placed if self._fleet.rows else ():
+        for column, x, column_width in self._placed if self._rows else ():
             title = column.title[:column_width]
             shown = f"{title:>{column_width}}" if column.is_number else title
             text = f"{text:<{x}}{shown}"
         return padded([Segment(text, style)], width, style)
 
     def _nothing_strip(self, y: int, width: int) -> Strip:
-        lines = () if self._fleet.rows else self._nothing
+        lines = () if self._rows else self._nothing
         number = y - _TITLE_LINES - max(0, (self._lines_for_rows - len(lines)) // 2)
         text = lines[number] if 0 <= number < len(lines) else ""
         left = max(0, (width - max(map(len, lines), default=0)) // 2)
