@@ -1,9 +1,9 @@
 """The sampler: reads every family on its own period and holds what was read last.
 
-Collectors run in worker threads with a deadline each (`agent.batch`). One that fails or hangs is
-reported by name with its age, delays no other and never the heart, and is not called again before
-it has returned: at most one thread per family can hang. What was read too long ago is not known any
-more; it leaves the core sample instead of standing there as if it were true.
+Collectors run in worker threads with a deadline each (`agent.batch`), never in trio's. One that
+fails or hangs is reported by name with its age, and is not called again before it has returned: at
+most one thread per family can hang, and those behind it wait for it once. What was read too long
+ago is not known any more; it leaves the core sample instead of standing there as if it were true.
 
 All families are read on one grid, so that the host is woken once for what falls due together.
 """
@@ -24,10 +24,11 @@ from shared.inventory import Inventory
 from shared.messages import FamilySample, Trouble
 from shared.metrics import Core, Family
 
-SHARED_THREAD: Final[frozenset[Family]] = frozenset(
+COUNTERS: Final[frozenset[Family]] = frozenset(
     {"cpu", "memory", "swap", "disks", "network", "system"}
 )
-"""Counters that the kernel has at hand: read together, in one thread, for every beat."""
+"""What the kernel has at hand and beats tell first: read for every beat, in a thread of their own,
+so that nothing else can delay them. All other families share a second thread."""
 
 FIRST_INTERVAL_S: Final = 1.0
 """The second reading follows the first so soon, for rates need two."""
@@ -132,7 +133,7 @@ class Sampler:
         now_s = trio.current_time()
         for each in self._families.values():
             # A family with a period of its own waits for its turn, and then for the next beat.
-            waits = each.collector.family not in SHARED_THREAD
+            waits = each.collector.family not in COUNTERS
             each.anchor_s = next_on_grid(origin_s, period_s, each.wanted_s) if waits else origin_s
             due_s = each.anchor_s if waits else self._next_due_s(each, now_s)
             each.due_s = min(each.due_s, due_s) if each.readings < READINGS_FOR_RATES else due_s
@@ -157,11 +158,11 @@ class Sampler:
                 nursery.start_soon(self._read, lane)
 
     def _lanes(self) -> list[list[Watched]]:
-        """What is read in one thread: the counters together, every other family by itself."""
+        """What is read one after another in one thread: the counters, and all else."""
         families = self._families.items()
-        together = [each for family, each in families if family in SHARED_THREAD]
-        apart = [[each] for family, each in families if family not in SHARED_THREAD]
-        return [together, *apart] if together else apart
+        counters = [each for family, each in families if family in COUNTERS]
+        others = [each for family, each in families if family not in COUNTERS]
+        return [lane for lane in (counters, others) if lane]
 
     async def _keep(self, lane: list[Watched]) -> None:
         while True:
@@ -176,7 +177,7 @@ class Sampler:
 
     def _next_due_s(self, each: Watched, now_s: float) -> float:
         period_s = each.settings.period_s
-        if each.collector.family in SHARED_THREAD:
+        if each.collector.family in COUNTERS:
             period_s = min(period_s, self._beat_s)
         due_s = next_on_grid(each.anchor_s, period_s, now_s)
         if each.readings == 1:
@@ -219,7 +220,7 @@ class Sampler:
     def _take_stock(self) -> None:
         """Tells who waits for it that the counters, or all families, have been tried."""
         untried = {family for family, each in self._families.items() if not each.tried}
-        if not untried & SHARED_THREAD:
+        if not untried & COUNTERS:
             self.ready.set()
         if untried:
             return

@@ -139,13 +139,26 @@ async def test_families_that_are_switched_off_are_not_read(autojump_clock: MockC
     assert memory.times_s
 
 
-async def test_counters_share_a_thread_and_other_families_have_their_own(
+async def test_counters_have_a_thread_and_other_families_share_one(
     autojump_clock: MockClock,
 ) -> None:
     collectors = [FakeCollector(family, {}) for family in ("cpu", "users", "memory", "routes")]
     async with running(Rig(ALL, *collectors)) as rig:
         await trio.sleep(0.5)
-    assert sorted(rig.batches) == [("cpu", "memory"), ("routes",), ("users",)]
+    assert sorted(rig.batches) == [("cpu", "memory"), ("users", "routes")]
+
+
+async def test_hanging_family_delays_no_counter_and_those_behind_it_once(
+    autojump_clock: MockClock,
+) -> None:
+    cpu, users, routes = (FakeCollector(family, {}) for family in ("cpu", "users", "routes"))
+    rig = Rig(ALL, cpu, users, routes)
+    rig.takes_s = {"users": math.inf}
+    async with running(rig):
+        await trio.sleep(12)
+        assert cpu.times_s == [0, 1, 5, 10]
+        assert users.times_s == []
+        assert routes.times_s == [2, 3], "after the deadline of users, and then on its own time"
 
 
 async def test_core_is_made_of_the_latest_readings(autojump_clock: MockClock) -> None:
