@@ -8,6 +8,7 @@ others'.
 """
 
 import ipaddress
+import math
 from collections import Counter
 from typing import Final
 
@@ -70,7 +71,7 @@ class _Reserve:
     def __init__(self) -> None:
         self.members = 0
         self.open = 0
-        self._bucket = _Bucket(0.0, 0.0)
+        self._bucket = _Bucket(0.0, -math.inf)  # full when it is first used
 
     @property
     def size(self) -> int:

@@ -236,6 +236,9 @@ class Opening:
         if node is None:
             self._deny(Refused(Refusal.UNKNOWN, "this master has no such node"))
             return None
+        if trio.current_time() < node.shunned_until_s:
+            link.post(_SHUNNED_DENIED)
+            return None
         if verdict.expired_ms > 0:
             link.post(m.RenewFirst(protocol, verdict.expired_ms // 1000))
             return None
@@ -342,6 +345,7 @@ _VERSION_DENIED: Final = m.Deny(
     Refusal.VERSION,
     f"no common protocol version: this master speaks {m.PROTOCOL_MIN} to {m.PROTOCOL_MAX}",
 )
+_SHUNNED_DENIED: Final = m.Deny(Refusal.BUSY, "this agent broke the protocol a moment ago")
 _BUSY_DENIED: Final = m.Deny(Refusal.BUSY, "the master cannot store anything now")
 
 

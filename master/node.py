@@ -1,11 +1,11 @@
 """One node as the master knows it: what the registry stores, and what its agent said last."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from shared.inventory import Inventory
-from shared.liveness import Liveness
+from shared.liveness import LONGEST_PROMISE, Liveness
 from shared.messages import FamilySample, NodeInfo, NodeVitals, Trouble
 from shared.text import NAME_LIMIT_CHARACTERS
 
@@ -26,6 +26,13 @@ FILESYSTEMS_LIMIT: Final = 128
 MOUNT_LIMIT_CHARACTERS: Final = 128
 """What every viewer's list holds of a node: with these, one node always fits one message, whatever
 its agent says."""
+
+
+class SeenFamily(NamedTuple):
+    """The newest sample of a family, and when it arrived, on trio's clock."""
+
+    sample: FamilySample
+    seen_s: float
 
 
 class Node:
@@ -50,11 +57,14 @@ class Node:
         "note",
         "os",
         "period_ms",
+        "promised_ms",
         "seen_mono_s",
         "seen_wall_ms",
         "session",
+        "shunned_until_s",
         "since_wall_ms",
         "troubles",
+        "watched_period_ms",
     )
 
     def __init__(
@@ -74,14 +84,21 @@ class Node:
         self.seen_mono_s: float | None = None
         self.seen_wall_ms: int | None = None
         self.period_ms = 0
+        """How often its agent has been asked to beat while nobody looks."""
+        self.watched_period_ms: int | None = None
+        """How often it is asked to while somebody does; None: nobody looks."""
+        self.promised_ms = 0
+        """How soon after its last beat the next one is promised."""
         self.core: bytes | None = None
         self.troubles: tuple[Trouble, ...] = ()
         self.inventory: bytes | None = None
         self.os = ""
         self.filesystems: tuple[str, ...] = ()
-        self.families: dict[str, FamilySample] = {}
+        self.families: dict[str, SeenFamily] = {}
         self.conflict = False
         self.session: AgentSession | None = None
+        self.shunned_until_s = 0.0
+        """An agent that broke the protocol is not let in again before, on trio's clock."""
 
     def __repr__(self) -> str:
         return f"<Node {self.name} {self.liveness.state}>"
@@ -99,11 +116,11 @@ class Node:
             for key, value in inventory.labels.items()
         }
 
-    def take_family(self, sample: FamilySample) -> bool:
+    def take_family(self, sample: FamilySample, now_s: float) -> bool:
         """Keeps the newest sample of a family; False when there are too many families already."""
         if sample.family not in self.families and len(self.families) >= FAMILIES_LIMIT:
             return False
-        self.families[sample.family] = sample
+        self.families[sample.family] = SeenFamily(sample, now_s)
         return True
 
     def info(self) -> NodeInfo:
@@ -129,6 +146,13 @@ class Node:
             shown.setdefault(key, value)
         return shown
 
+    def _kept_period_ms(self) -> int:
+        # What is promised for much later than was asked shows the agent's own, longer period.
+        asked_ms = min(self.period_ms, self.watched_period_ms or self.period_ms)
+        if self.promised_ms <= LONGEST_PROMISE * asked_ms:
+            return asked_ms
+        return round(self.promised_ms, -2)
+
     def vitals(self) -> NodeVitals:
         """What changes with every beat."""
         return NodeVitals(
@@ -138,7 +162,7 @@ class Node:
             self.since_wall_ms,
             None if self.seen_mono_s is None else int(self.seen_mono_s * 1000),
             self.seen_wall_ms,
-            self.period_ms,
+            self._kept_period_ms(),
             NIL if self.core is None else msgspec.Raw(self.core),
             self.troubles,
             self.conflict,

@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 import trio
 
+from master.attention import Attention
 from master.conflicts import Conflicts
 from master.context import Context
 from master.enrolment import Enrolment
@@ -18,7 +19,7 @@ from master.ingest import clean_family, clean_inventory, clean_troubles
 from master.node import Node
 from master.registry import Registry
 from master.roster import Roster
-from master.session import MasterLink, Session
+from master.session import WINDOW_S, MasterLink, Session
 from master.store import StoreError
 from shared import messages as m
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
@@ -30,6 +31,9 @@ from shared.text import NAME_LIMIT_CHARACTERS, clean
 ALIVE_PERIODS: Final = 1.5
 """A link that has spoken within so many periods was alive when another took its place."""
 
+SHUNNED_S: Final = WINDOW_S
+"""How long an agent that broke the protocol has to stay away: what a session may cost in a window,
+an agent may not cost more often by dialling again."""
 
 _CORE: Final = msgspec.msgpack.Decoder(Core)
 
@@ -60,10 +64,13 @@ _COMPLAINTS: Final = frozenset(
 class Sessions:
     """Every agent's session, and what they share."""
 
-    def __init__(self, context: Context, registry: Registry, enrolment: Enrolment) -> None:
+    def __init__(
+        self, context: Context, registry: Registry, enrolment: Enrolment, attention: Attention
+    ) -> None:
         self.context: Final = context
         self.registry: Final = registry
         self.enrolment: Final = enrolment
+        self.attention: Final = attention
         self.roster: Final = Roster[AgentSession](context.sweeper)
         self._conflicts = Conflicts()
 
@@ -159,9 +166,10 @@ class AgentSession(Session):
         sessions.take_over(self, now_s)
         node.address = self.address
         node.agent_version = clean(hello.software, NAME_LIMIT_CHARACTERS)
-        node.period_ms = period_ms
+        node.period_ms, node.promised_ms = period_ms, 0
         sessions.registry.info_changed(node)
         sessions.registry.apply(node, Joined(period_ms / 1000), now_s)
+        sessions.attention.linked(node)
         how: str | None = None
         try:
             with self.scope:
@@ -190,6 +198,7 @@ class AgentSession(Session):
         except LinkBrokenError as error:
             return f"link {error}"
         except RemoteProtocolError as error:
+            self.node.shunned_until_s = trio.current_time() + SHUNNED_S
             self.link.post_farewell(error.code, error.text)
             self._audit(error)
             return f"broke the protocol: {clean(error.text, 120)}"
@@ -213,6 +222,7 @@ class AgentSession(Session):
         node, registry = self.node, self._sessions.registry
         now_s = self.link.heard_s
         node.core = _clean_core(beat.core)
+        node.promised_ms = beat.next_in_ms
         node.troubles = clean_troubles(beat.troubles) if beat.troubles else ()
         if node.conflict:
             node.conflict = self._sessions.still_in_conflict(node, now_s)
@@ -222,14 +232,17 @@ class AgentSession(Session):
         self.link.post(m.Ack(beat.sequence))
 
     def _family(self, sample: m.FamilySample) -> None:
-        if not self.node.take_family(clean_family(sample)):
+        cleaned = clean_family(sample)
+        if not self.node.take_family(cleaned, self.link.heard_s):
             raise RemoteProtocolError(Violation.BAD_MESSAGE, "more families than there can be")
+        self._sessions.attention.family_arrived(self.node, cleaned.family)
 
     def _inventory(self, packed: msgspec.Raw) -> None:
         cleaned, inventory = clean_inventory(packed)
         if cleaned != self.node.inventory:
             self.node.take_inventory(cleaned, inventory)
             self._sessions.registry.inventory_changed(self.node)
+            self._sessions.attention.inventory_arrived(self.node)
 
     def _take_leave(self, goodbye: m.Goodbye) -> str | None:
         reason = clean(f"{goodbye.code}: {goodbye.text}" if goodbye.text else goodbye.code)
