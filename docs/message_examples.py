@@ -74,6 +74,18 @@ _VITALS: Final = m.NodeVitals(
     NODE_ID, "up", "", WALL_MS, 91_500, WALL_MS, 5000, m.raw(Core(cpu_busy_bp=1234))
 )
 _USERS: Final = m.FamilySample("users", 864_295_000, WALL_MS, 30_000, m.raw(Users()))
+_ENDED_RUN: Final = m.EndedRun(
+    BOOT_ID, 864_210_000, 4100, "", WALL_MS - 9_000, 3_600_000, 0, 0, 0, 0, 8_200, "", "host"
+)
+_RETURNED: Final = m.Returned(
+    BOOT_ID, 864_295_000, 4312, 864_294_000, 400, None, 0, 0, 0, 0, attempts=1, runs=(_ENDED_RUN,)
+)
+_OUTAGE: Final = m.Outage(
+    31, NODE_ID, "web-1", WALL_MS - 9_600, WALL_MS - 9_000, WALL_MS, "agent-killed",
+    ("another process in the same boot: 4312 instead of 4100", "no clean stop was recorded"),
+    out_of_memory=True,
+)  # fmt: skip
+_AVAILABILITY: Final = m.Availability(86_400, 86_400, 10, 0, 0)
 
 _ALL: Final[tuple[m.Message, ...]] = (
     m.CaRequest(1, 1),
@@ -98,6 +110,7 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.Renew(DER),
     m.Renewed(DER),
     m.Attend(1000, 2000, 10_000),
+    _RETURNED,
     m.Watch(),
     m.Snapshot(95_000, (_INFO,), (_VITALS,), last=True),
     m.Delta(95_250, (), (_VITALS,)),
@@ -105,7 +118,7 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.FocusUpdate(NODE_ID, 95_250, 94_900, _USERS),
     m.FocusInventory(NODE_ID, m.raw(INVENTORY)),
     m.GetNode(1, "web-1"),
-    m.NodeDetail(1, 95_250, _INFO, _VITALS, m.raw(None), ()),
+    m.NodeDetail(1, 95_250, _INFO, _VITALS, m.raw(None), (), (), (_AVAILABILITY,), _OUTAGE),
     m.SetLabels(2, "web-1", {"role": "db"}, ("rack",), None),
     m.RevokeNode(3, "web-1"),
     m.ForgetNode(4, "web-1"),
@@ -118,6 +131,8 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.RevokeToken(8, "a1b2c3d4e5f6"),
     m.Done(8),
     m.Failed(9, "not-found", "no node is called web-9"),
+    m.ListOutages(10, 20, "web-1", 86_400),
+    m.Outages(10, (_OUTAGE,)),
 )
 
 EXAMPLES: Final[Mapping[type[m.Message], m.Message]] = {type(example): example for example in _ALL}

@@ -22,8 +22,11 @@ MESSAGES: Final = tuple(sorted(EXAMPLES, key=lambda message: message.kind))
 
 _NESTED: Final[tuple[type[Struct], ...]] = (
     m.Trouble,
+    m.EndedRun,
     m.NodeInfo,
     m.NodeVitals,
+    m.Outage,
+    m.Availability,
     m.Event,
     m.TokenInfo,
 )

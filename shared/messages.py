@@ -329,6 +329,77 @@ class Attend(Message, frozen=True, array_like=True, gc=False):
     lease_ms: Annotated[int, Meta(ge=0, le=60_000)]
 
 
+class EndedRun(Struct, frozen=True, array_like=True, gc=False):
+    """A run of the agent on this host that is over, by the last words it left on disk."""
+
+    boot_id: Name
+    started_mono_ms: Count
+    """As in its `AgentHello`: with the boot id, which run it was."""
+    pid: Count
+    ended: Name
+    """How it said that it would end: a signal, `watchdog`, an error. Empty: it did not say."""
+    alive_wall_ms: Wall
+    """Its last word, by the host's clock."""
+    lived_ms: Count
+    away_ms: Count
+    """How long it had then been without the master; 0 while its link was good."""
+    stalled_ms: Count
+    """How long of that its event loop did not turn."""
+    suspended_ms: Count
+    """How long the host was suspended meanwhile."""
+    samples: Count
+    """Beats' worth of samples it took in that time."""
+    gone_ms: Count | None
+    """From its last word until the next run first dialled; nil: another boot."""
+    link_error: Text = ""
+    oom: Name = ""
+    """The kernel's word on its end: `named` (it killed this process for want of memory), `group`
+    (one of its control group), `host` (some process meanwhile); empty: none was."""
+
+
+class Returned(Message, frozen=True, array_like=True, gc=False):
+    """Agent → master: what the agent knows of its absence. After the inventory on every new link,
+    and on an old one after a silence that may have looked like an absence.
+
+    It covers the time since a master last acknowledged a beat of this agent, whoever ran it.
+    """
+
+    kind: ClassVar[int] = 28
+    boot_id: Name
+    uptime_ms: Count
+    """Of the host, suspended or not."""
+    pid: Count
+    started_mono_ms: Count
+    """As in `AgentHello`."""
+    away_ms: Count
+    """Since the link was lost, or had fallen silent, or since a new process first dialled; by a
+    clock that stands still while the host is suspended."""
+    silent_ms: Count | None
+    """Since the last acknowledgement, suspended or not; nil: there was none in this process."""
+    suspended_ms: Count
+    """How long the host was suspended meanwhile."""
+    stalled_ms: Count
+    """How long the agent's event loop did not turn, in all."""
+    longest_stall_ms: Count
+    samples: Count
+    """Beats' worth of samples taken meanwhile."""
+    link_code: Name = ""
+    """How the master ended the link before (`Parting`); empty: it broke, or there was none."""
+    link_error: Text = ""
+    link_silence_ms: Count = 0
+    """How long nothing had been heard on it when it ended."""
+    attempts: Count = 0
+    """To link anew, this one included."""
+    denied: Count = 0
+    """Those of them that a master answered with a refusal."""
+    attempt_error: Text = ""
+    """Why the last of them failed."""
+    runs: Annotated[tuple[EndedRun, ...], Meta(max_length=8)] = ()
+    """The runs of the agent that have ended since, oldest first."""
+    runs_left_out: Count = 0
+    """Those between the first and the others for which there was no room."""
+
+
 # --- a viewer's link -----------------------------------------------------------------------------
 
 
@@ -431,6 +502,48 @@ class FocusInventory(Message, frozen=True, array_like=True, gc=False):
     """A `shared.inventory.Inventory`, or nil while none is known."""
 
 
+class Outage(Struct, frozen=True, array_like=True, gc=False):
+    """A node's absence: from its last sign of life to its return, and why. Times are records, by
+    the master's clock."""
+
+    number: Count
+    node_id: Name
+    name: Name
+    from_wall_ms: Wall
+    """The last sign of life."""
+    noticed_wall_ms: Wall
+    """When the master knew that the node was gone."""
+    to_wall_ms: Wall | None
+    """The first beat after the return; nil while the node is away."""
+    cause: Name
+    """A `shared.causes.Cause`; empty until the node has returned and the cause has been judged."""
+    evidence: Annotated[tuple[Text, ...], Meta(max_length=32)]
+    """What is known of it, a line each."""
+    planned: bool = False
+    """The agent had said goodbye: nobody expected it."""
+    clean: bool | None = None
+    """Of a reboot: whether the agent had been stopped in order before. nil: not known."""
+    out_of_memory: bool | None = None
+    """Of a killed agent: whether the kernel did it, for want of memory."""
+    exit_reason: Name = ""
+    """Of a restarted agent: why the run before ended."""
+
+
+class Availability(Struct, frozen=True, array_like=True, gc=False):
+    """How much of a stretch of time up to now a node was there, in seconds."""
+
+    window_s: Count
+    """How long the stretch is: a day, a week, a month of 30 days."""
+    known_s: Count
+    """How much of it the node has been known: the rest is not counted at all."""
+    down_s: Count
+    """Away, and expected."""
+    planned_s: Count = 0
+    """Away after a goodbye. Counts neither for nor against it."""
+    unobserved_s: Count = 0
+    """Not seen because the master was away. Counts neither for nor against it."""
+
+
 class GetNode(Message, frozen=True, array_like=True, gc=False):
     """Viewer → master: all about one node, by name, id, or the unambiguous beginning of one."""
 
@@ -452,6 +565,9 @@ class NodeDetail(Message, frozen=True, array_like=True, gc=False):
     families: tuple[FamilySample, ...]
     left_out: tuple[Name, ...] = ()
     """Families that did not fit into one answer."""
+    availability: tuple[Availability, ...] = ()
+    """Over the last day, week and month; empty for a node that has never been up."""
+    last_outage: Outage | None = None
 
 
 class SetLabels(Message, frozen=True, array_like=True, gc=False):
@@ -487,7 +603,7 @@ class Event(Struct, frozen=True, array_like=True, gc=False):
     number: Count
     wall_ms: Wall
     event: Name
-    """`state`, `enrolled`, `revoked`, `forgotten`, `conflict`, `token-created`, …"""
+    """`state`, `outage`, `enrolled`, `revoked`, `forgotten`, `conflict`, `token-created`, …"""
     node_id: Name = ""
     name: Name = ""
     before: Name = ""
@@ -589,8 +705,30 @@ class Failed(Message, frozen=True, array_like=True, gc=False):
     text: Text
 
 
+class ListOutages(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: outages, oldest first."""
+
+    kind: ClassVar[int] = 55
+    request: Count
+    limit: Count = 100
+    """The newest so many."""
+    node: Name = ""
+    since_s: Count = 0
+    """Only those that lasted into the last so many seconds; 0: all."""
+
+
+class Outages(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the answer to `ListOutages`."""
+
+    kind: ClassVar[int] = 56
+    request: Count
+    outages: tuple[Outage, ...]
+
+
 FromOpeningClient: TypeAlias = CaRequest | Enrol | AgentHello | ViewerHello
-FromAgent: TypeAlias = Beat | Ping | Pong | InventoryReport | FamilySample | Part | Goodbye | Renew
+FromAgent: TypeAlias = (
+    Beat | Ping | Pong | InventoryReport | Returned | FamilySample | Part | Goodbye | Renew
+)
 FromViewer: TypeAlias = (
     Watch
     | FocusNode
@@ -603,6 +741,7 @@ FromViewer: TypeAlias = (
     | RevokeNode
     | ForgetNode
     | ListEvents
+    | ListOutages
     | CreateToken
     | ListTokens
     | RevokeToken
@@ -623,6 +762,7 @@ ToViewer: TypeAlias = (
     | Part
     | NodeDetail
     | Events
+    | Outages
     | TokenCreated
     | Tokens
     | Done
