@@ -6,6 +6,8 @@ code = run(UnixTarget(path))
 import asyncio
 import signal
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import ClassVar, Final
 
 from textual.app import App
@@ -22,6 +24,9 @@ from tui.themes import COLOURS, THEMES
 
 TICK_S: Final = 1.0
 """How often ages are looked at: the unit in which they are shown."""
+
+_LEAVE_ON: Final = () if sys.platform == "win32" else (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""On Windows an event loop cannot take signals; there the keys remain."""
 
 
 class Dashboard(App[int]):
@@ -91,17 +96,29 @@ def run(target: Target) -> int:
     """Shows the fleet of the master at `target` until the user leaves. From the main thread only.
 
     Leaves on `q`, Ctrl-C, SIGINT, SIGTERM and SIGHUP, whatever the link is doing, and gives the
-    terminal back as it was. After an error in the dashboard itself that is printed last.
+    terminal back as it was, and the signals to whoever handled them before. After an error in the
+    dashboard itself that is printed last.
 
     Returns:
         The exit code: 0 when it was left on purpose, 1 after an error.
     """
-    return asyncio.run(_run(Dashboard(Client(target))))
+    with _handlers_given_back():
+        return asyncio.run(_run(Dashboard(Client(target))))
 
 
 async def _run(app: Dashboard) -> int:
-    if sys.platform != "win32":
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, app.action_leave)
+    for number in _LEAVE_ON:
+        asyncio.get_running_loop().add_signal_handler(number, app.action_leave)
     await app.run_async()
     return app.return_code or 0
+
+
+@contextmanager
+def _handlers_given_back() -> Generator[None]:
+    """An event loop forgets whose signals it took; whoever runs the dashboard needs them again."""
+    before = {number: signal.getsignal(number) for number in _LEAVE_ON}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -4,8 +4,10 @@ python -m tests.tui.dashboard_program watch SOCKET
 python -m tests.tui.dashboard_program break
 """
 
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn
 from unittest.mock import patch
 
@@ -30,7 +32,17 @@ def main(command: str, *arguments: str) -> int:
     if command == "break":
         with patch("tui.app.Client", BreakingClient):
             return run(target)
-    return run(target)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in numbers:
+        signal.signal(number, _handle)
+    code = run(target)
+    kept = all(signal.getsignal(number) is _handle for number in numbers)
+    print("signals", "given back" if kept else "kept")
+    return code
+
+
+def _handle(_number: int, _frame: FrameType | None) -> None:
+    """What a program around the dashboard might do on a signal."""
 
 
 if __name__ == "__main__":

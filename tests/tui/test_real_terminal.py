@@ -157,7 +157,7 @@ def test_master_is_lost_and_found_on_a_real_terminal(
     screen = terminal.wait_for("web-9")
     assert "● live" in screen.splitlines()[0]
     terminal.press("q")
-    assert_left_clean(terminal, 0)
+    assert "signals given back" in assert_left_clean(terminal, 0)
     assert settings(terminal) == before
 
 
