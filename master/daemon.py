@@ -7,6 +7,7 @@ serve
 │ └ rotate_leaf  the master's own certificate, every thirty days
 ├ Sweeper      every deadline of links and nodes
 ├ Feed         changes to viewers, four times a second
+├ Attention    what agents are asked for while somebody looks
 ├ Store        what may be written later
 ├ Registry     "last seen", every half minute
 ├ Audit        the limits' summary, every minute
@@ -29,6 +30,7 @@ import trio
 from msgspec.structs import replace
 
 from master.admission import Admission, AdmissionLimits
+from master.attention import Attention
 from master.audit import Audit
 from master.authority import open_authority, port_context, rotate_leaf
 from master.context import Context
@@ -134,6 +136,7 @@ class Master:
         authority: CertificateAuthority,
         store: Store,
         audit: Audit,
+        now_wall_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self.folder: Final = folder
         self.settings = settings
@@ -141,6 +144,7 @@ class Master:
         self.authority: Final = authority
         self.store: Final = store
         self.audit: Final = audit
+        self._now_wall_ms: Final = now_wall_ms
 
     async def serve(
         self,
@@ -181,7 +185,7 @@ class Master:
         """Loads what is known and starts the background tasks in `nursery`."""
         now_s = trio.current_time()
         sweeper, feed = Sweeper(), Feed()
-        events = EventLog(self.store, wall_ms, self.settings.events_kept)
+        events = EventLog(self.store, self._now_wall_ms, self.settings.events_kept)
         context = Context(
             self.settings,
             self.link,
@@ -190,14 +194,15 @@ class Master:
             self.audit,
             sweeper,
             nursery.start_soon,
-            wall_ms,
+            self._now_wall_ms,
         )
         registry = Registry(context, feed)
         registry.load(now_s)
         enrolment = Enrolment(context, self.authority, load_identities(self.store), registry)
-        sessions = Sessions(context, registry, enrolment)
+        attention = Attention(registry)
+        sessions = Sessions(context, registry, enrolment, attention)
         requests = Requests(context, registry, enrolment, sessions.end)
-        viewers = Viewers(context, feed, requests)
+        viewers = Viewers(context, feed, requests, attention)
         admission = Admission(admission_limits(self.settings), now_s)
         for node in registry:
             identity = enrolment.identities.get(node.node_id)
@@ -205,8 +210,9 @@ class Master:
                 node.certificate_expires_wall_ms = identity.expires_wall_ms
             if node.address:
                 admission.remember(node.node_id, parse_address(node.address).host)
-        for task in (sweeper.run, feed.run, self.store.run, registry.run, self.audit.run):
+        for task in (sweeper.run, feed.run, attention.run, self.store.run, registry.run):
             nursery.start_soon(task)
+        nursery.start_soon(self.audit.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 
     async def _announce(

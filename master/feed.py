@@ -156,7 +156,7 @@ class Feed:
             )
             body = encode_body(delta)
             if len(body) <= TRANSFER_LIMIT_BYTES or len(part) == 1:  # one always fits: master.node
-                return Piece(part, _frames(Delta.kind, body))
+                return Piece(part, message_frames(Delta.kind, body))
             changes.merge(part.take(len(part) // 2))
 
     def take_snapshot(self, rest: Changes, now_s: float) -> list[bytes]:
@@ -167,7 +167,7 @@ class Feed:
             infos, vitals = self._infos(part.infos), self._vitals(part.vitals)
             body = encode_body(Snapshot(int(now_s * 1000), infos, vitals, not rest))
             if len(body) <= TRANSFER_LIMIT_BYTES or len(part) == 1:
-                return _frames(Snapshot.kind, body)
+                return message_frames(Snapshot.kind, body)
             rest.merge(part.take(len(part) // 2))
 
     async def run(self) -> None:
@@ -183,7 +183,8 @@ class Feed:
         return tuple(node.vitals() for node in map(self.source.get, node_ids) if node)
 
 
-def _frames(kind: int, body: bytes) -> list[bytes]:
+def message_frames(kind: int, body: bytes) -> list[bytes]:
+    """The frames of one message to viewers, encoded once for all of them."""
     if len(body) <= PIECE_BYTES:
         return [encode_frame(kind, body)]
     return list(part_frames(kind, body))

@@ -142,8 +142,9 @@ class Requests:
             left_out.append("inventory")
         room -= len(inventory or b"")
         families: list[m.FamilySample] = []
-        sizes = {sample.family: len(m.encode_body(sample)) for sample in node.families.values()}
-        for sample in sorted(node.families.values(), key=lambda sample: sizes[sample.family]):
+        samples = [seen.sample for seen in node.families.values()]
+        sizes = {sample.family: len(m.encode_body(sample)) for sample in samples}
+        for sample in sorted(samples, key=lambda sample: sizes[sample.family]):
             room -= sizes[sample.family]
             if room > 0:
                 families.append(sample)

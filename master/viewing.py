@@ -10,8 +10,10 @@ from typing import Final
 
 import trio
 
+from master.attention import Attention
 from master.context import Context
 from master.feed import Changes, Feed, Piece
+from master.focus import Focus
 from master.requests import Requests, Viewer
 from master.roster import Roster
 from master.session import MasterLink, Session
@@ -29,10 +31,13 @@ BEHIND_BYTES: Final = 128 * 1024
 class Viewers:
     """Every viewer's session, and what they share."""
 
-    def __init__(self, context: Context, feed: Feed, requests: Requests) -> None:
+    def __init__(
+        self, context: Context, feed: Feed, requests: Requests, attention: Attention
+    ) -> None:
         self.context: Final = context
         self.feed: Final = feed
         self.requests: Final = requests
+        self.attention: Final = attention
         self.roster: Final = Roster[ViewerSession](context.sweeper)
 
     def __repr__(self) -> str:
@@ -51,6 +56,7 @@ class ViewerSession(Session):
     ) -> None:
         super().__init__(link, lambda: viewers.context.link)
         self.identity: Final = identity
+        self.focus: Focus | None = None
         self._viewers = viewers
         self._viewer = Viewer(identity, may_operate=may_operate, send_event=self._send_event)
         self._wake = trio.Event()
@@ -73,6 +79,7 @@ class ViewerSession(Session):
             finally:
                 self._viewers.requests.unfollow(self._viewer)
                 self._viewers.feed.leave(self)
+                self._viewers.attention.leave(self)
                 await self.link.finish()
 
     def offer(self, pieces: Sequence[Piece]) -> None:
@@ -80,6 +87,20 @@ class ViewerSession(Session):
         for piece in pieces:
             if not (self._keeps_up() and self.link.post_frames(piece.frames)):
                 self._miss(piece.changed)
+
+    def show(self, part: str, frames: list[bytes]) -> None:
+        """News of the node in focus: sent at once to a viewer that keeps up, noted otherwise."""
+        focus = self.focus
+        if focus is None:
+            return
+        keeps_up = not focus.due and self.link.outbox.pending_bytes <= BEHIND_BYTES
+        if not (keeps_up and self.link.post_frames(frames)):
+            focus.note(part)
+            self.catch_up()
+
+    def catch_up(self) -> None:
+        """Something is due to the viewer: the pump sends it as fast as it is read."""
+        self._wake.set()
 
     def blocked(self) -> None:
         """The kernel refuses more: the pump writes on when it takes it."""
@@ -107,6 +128,8 @@ class ViewerSession(Session):
                 pass
             case m.Watch():
                 self._watch()
+            case m.FocusNode(node_id):
+                self._viewers.attention.focus(self, node_id)
             case _:
                 self._reply(await self._viewers.requests.answer(message, self._viewer))
 
@@ -135,20 +158,29 @@ class ViewerSession(Session):
         self._wake.set()
 
     async def _pump(self) -> None:
-        # The only writer that waits: what the kernel refused first, then what was missed meanwhile.
+        # The only writer that waits: what the kernel refused first, then what was missed meanwhile,
+        # each time into an empty outbox, where one message always fits. Fleet and focus take turns.
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            while not self.link.over and (
-                self.link.outbox or self._snapshot is not None or self._missed
-            ):
+            while not self.link.over and (self.link.outbox or self._is_behind()):
                 await self.link.drain()
-                self._catch_up(trio.current_time())
+                self._send_fleet(trio.current_time())
+                await self.link.drain()
+                self._send_focus(trio.current_time())
                 await trio.lowlevel.checkpoint()
 
-    def _catch_up(self, now_s: float) -> None:
-        # Into an empty outbox, where one message always fits. Changes wait for the end of the
-        # snapshot: one that they were part of would never end in a busy fleet.
+    def _is_behind(self) -> bool:
+        has_focus_due = self.focus is not None and self.focus.due
+        return self._snapshot is not None or bool(self._missed) or has_focus_due
+
+    def _send_focus(self, now_s: float) -> None:
+        if self.focus is not None and self.focus.due:
+            self.link.post_frames(self.focus.take(now_s))
+
+    def _send_fleet(self, now_s: float) -> None:
+        # Changes wait for the end of the snapshot: one that they were part of would never end in a
+        # busy fleet.
         feed = self._viewers.feed
         if self._snapshot is not None:
             self.link.post_frames(feed.take_snapshot(self._snapshot, now_s))
