@@ -2,7 +2,7 @@
 master."""
 
 import math
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from msgspec.structs import replace
@@ -95,11 +95,11 @@ class _Cleaning:
         if value is None or isinstance(value, int):  # bool is one of them
             return value
         if isinstance(value, list):
-            items: list[Any] = value
+            items = cast("list[object]", value)
             self._enter(len(items), depth)
             return [self.clean(item, depth - 1) for item in items]
         if isinstance(value, dict):
-            pairs: dict[Any, Any] = value
+            pairs = cast("dict[object, object]", value)
             self._enter(len(pairs), depth)
             return {self.clean(key, 0): self.clean(item, depth - 1) for key, item in pairs.items()}
         raise self._refused(f"{type(value).__name__} has no place")
