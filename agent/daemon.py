@@ -4,6 +4,7 @@ serve
 ├ Sampler     reads every family on its own period, in threads
 ├ Linker      dials, and keeps the link
 │ ├ Heart       beats on an absolute grid
+│ ├ Attention   a finer cadence for as long as somebody looks
 │ ├ reader      acknowledgements, pings, the cadence, renewed keys, goodbyes
 │ ├ patience    gives a silent or deaf master up
 │ └ renewal     a new key in time
@@ -22,6 +23,7 @@ from typing import Final
 import trio
 
 from agent import enrolment
+from agent.attention import Attention
 from agent.batch import trio_clock
 from agent.collectors import collectors
 from agent.heart import Heart
@@ -110,7 +112,14 @@ async def serve(
     reports.sampler = sampler
     heart = Heart(reports, DEFAULT_PERIOD_S, rng)
     linker = Linker(
-        identities, identity, settings, link, heart=heart, everything=reports.everything, rng=rng
+        identities,
+        identity,
+        settings,
+        link,
+        heart=heart,
+        attention=Attention(settings, heart, sampler),
+        everything=reports.everything,
+        rng=rng,
     )
     reports.linker = linker
     try:

@@ -2,7 +2,9 @@
 
 The grid begins at a random instant, so that a fleet does not beat in unison; each beat promises the
 next. The first beat on a link goes out at once, off the grid, and promises the instant on it that
-is at least half a period away.
+is at least half a period away. Another cadence begins with the beat that was promised, or sooner
+where the new period says so: it never breaks a promise, and never makes two beats come closer than
+a period, however often it changes.
 """
 
 import math
@@ -58,7 +60,7 @@ class Heart:
         return self._period_s
 
     def set_period(self, period_s: float) -> None:
-        """Another cadence, from now on."""
+        """Another cadence, from the next beat on."""
         if period_s != self._period_s:
             self._period_s = period_s
             self._changed.set()
@@ -71,9 +73,7 @@ class Heart:
             next_s = self._next_s(now_s)
             send(self.beat(now_s, next_s - now_s))
             self._vitals.align(next_s, self._period_s)
-            self._changed = trio.Event()
-            with trio.move_on_at(next_s):
-                await self._changed.wait()
+            await self._rest(now_s, next_s)
 
     def beat(self, now_s: float, next_in_s: float) -> m.Beat:
         """The beat of this instant."""
@@ -86,6 +86,17 @@ class Heart:
             m.raw(self._vitals.core()),
             self._vitals.troubles(),
         )
+
+    async def _rest(self, beaten_s: float, next_s: float) -> None:
+        period_s, due_s = self._period_s, next_s
+        while True:
+            self._changed = trio.Event()
+            with trio.move_on_at(due_s):
+                await self._changed.wait()
+                is_changed = self._period_s != period_s
+                due_s = min(next_s, beaten_s + self._period_s) if is_changed else next_s
+                continue
+            return
 
     def _next_s(self, now_s: float) -> float:
         period_s = self._period_s

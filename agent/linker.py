@@ -16,6 +16,7 @@ import trio
 from msgspec import Struct
 
 from agent import renewal
+from agent.attention import Attention
 from agent.greeting import AgentLink, greet
 from agent.heart import Heart
 from agent.identity import Identity, IdentityFolder
@@ -68,6 +69,7 @@ class Linker:
         link_settings: LinkSettings,
         *,
         heart: Heart,
+        attention: Attention,
         everything: Callable[[], Iterable[m.FromAgent]],
         rng: random.Random,
     ) -> None:
@@ -76,6 +78,7 @@ class Linker:
         self._settings = settings
         self._link_settings = link_settings
         self._heart = heart
+        self._attention = attention
         self._everything = everything
         self._boot_id = ""
         self._rng = rng
@@ -205,11 +208,12 @@ class Linker:
 
     async def _linked(self, link: AgentLink, welcome: m.Welcome) -> Ending:
         self._link = link
-        self._set_period(welcome.period_ms)
+        self._attention.set_period(welcome.period_ms)
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._heart.run, link.post)
+                nursery.start_soon(self._attention.run)
                 nursery.start_soon(self._keep_patience, link)
                 nursery.start_soon(self._renew_in_time, link, welcome)
                 for message in self._everything():
@@ -231,7 +235,9 @@ class Linker:
                         case m.Ping(token):
                             link.post(m.Pong(token))
                         case m.Cadence(period_ms):
-                            self._set_period(period_ms)
+                            self._attention.set_period(period_ms)
+                        case m.Attend():
+                            self._attention.attend(message)
                         case m.Renewed() if self._take_renewed(message):
                             link.post_farewell(Parting.RENEWED)
                             return Ending("", "the key was renewed", again_at_once=True)
@@ -298,12 +304,6 @@ class Linker:
             _log.error("the renewed certificate cannot be kept", extra={"reason": str(error)})
             return False
         return True
-
-    def _set_period(self, period_ms: int) -> None:
-        # The master wishes; this host's own settings decide how far it may go.
-        settings = self._settings
-        wished_s = period_ms / 1000
-        self._heart.set_period(min(max(wished_s, settings.period_min_s), settings.period_max_s))
 
     def _blocked(self) -> None:
         if self._link is not None and self._nursery is not None:

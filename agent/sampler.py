@@ -9,7 +9,7 @@ All families are read on one grid, so that the host is woken once for what falls
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import trio
@@ -85,6 +85,7 @@ class Sampler:
         self._inventory: Inventory | None = None
         self._origin_s = 0.0
         self._beat_s = math.inf
+        self._hastened: Mapping[Family, float] = {}
         self._realigned = trio.Event()
         self.ready = trio.Event()
         """Set once the counters have been tried: the first beat need not be empty."""
@@ -132,11 +133,29 @@ class Sampler:
         self._origin_s, self._beat_s = origin_s, period_s
         now_s = trio.current_time()
         for each in self._families.values():
+            self._set_pace(each)
             # A family with a period of its own waits for its turn, and then for the next beat.
             waits = each.collector.family not in COUNTERS
             each.anchor_s = next_on_grid(origin_s, period_s, each.wanted_s) if waits else origin_s
             due_s = each.anchor_s if waits else self._next_due_s(each, now_s)
             each.due_s = min(each.due_s, due_s) if each.readings < READINGS_FOR_RATES else due_s
+        self._realigned.set()
+        self._realigned = trio.Event()
+
+    def hasten(self, periods_s: Mapping[Family, float]) -> None:
+        """From now on these families are read, and sent in full, at least so often (in seconds).
+
+        All others go back to their settings. However often this changes, no family is read sooner
+        after its last reading than its period in force says.
+        """
+        self._hastened = periods_s
+        now_s = trio.current_time()
+        for each in self._families.values():
+            before_s = each.period_s
+            self._set_pace(each)
+            if each.period_s != before_s and each.readings >= READINGS_FOR_RATES:
+                earliest_s = max(now_s, each.begun_s + each.period_s - ALIGNED_S)
+                each.due_s = each.wanted_s = self._next_due_s(each, earliest_s)
         self._realigned.set()
         self._realigned = trio.Event()
 
@@ -170,19 +189,26 @@ class Sampler:
                 await self._realigned.wait()
             now_s = trio.current_time()
             due = [each for each in lane if each.due_s <= now_s]
+            for each in due:
+                each.begun_s = each.due_s
             await self._read(due)
             now_s = trio.current_time()
             for each in due:
                 each.due_s = each.wanted_s = self._next_due_s(each, now_s)
 
     def _next_due_s(self, each: Watched, now_s: float) -> float:
-        period_s = each.settings.period_s
-        if each.collector.family in COUNTERS:
-            period_s = min(period_s, self._beat_s)
-        due_s = next_on_grid(each.anchor_s, period_s, now_s)
+        due_s = next_on_grid(each.anchor_s, each.period_s, now_s)
         if each.readings == 1:
             return min(due_s, now_s + FIRST_INTERVAL_S)
         return due_s
+
+    def _set_pace(self, each: Watched) -> None:
+        family, settings = each.collector.family, each.settings
+        hastened_s = self._hastened.get(family, math.inf)
+        each.detail_s = min(settings.detail_s, hastened_s)
+        each.period_s = min(settings.period_s, hastened_s)
+        if family in COUNTERS:
+            each.period_s = min(each.period_s, self._beat_s)
 
     async def _read(self, due: list[Watched]) -> None:
         """Reads what is due, one after another, each within its deadline."""

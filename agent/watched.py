@@ -1,5 +1,6 @@
 """One family as the sampler sees it: what it last gave, when, and what is wrong with it."""
 
+import math
 from typing import Final
 
 from agent.batch import Batch, Finished
@@ -31,6 +32,12 @@ class Watched:
         """It is due whole periods from here."""
         self.wanted_s = 0.0
         """When it would be due if the heart had not moved: links that flap must not put it off."""
+        self.begun_s = -math.inf
+        """When the reading before was due."""
+        self.period_s: float = settings.period_s
+        """How often it is read now."""
+        self.detail_s: float = settings.detail_s
+        """How often it is sent in full now."""
         self.readings = 0
         """How many have succeeded."""
         self.tried = False
@@ -40,7 +47,7 @@ class Watched:
         self._latest_wall_ms = 0
         self._whole_s = since_s
         """When it was last read with nothing in it stuck; until then, when it was first due."""
-        self._detail_due_s = since_s
+        self._sent_s = -math.inf
         self._failure = ""
         self._hanging: Batch | None = None
 
@@ -72,7 +79,7 @@ class Watched:
             family=self.collector.family,
             mono_ms=round(self._latest_s * 1000),
             wall_ms=self._latest_wall_ms,
-            period_ms=round(max(self.settings.period_s, self.settings.detail_s) * 1000),
+            period_ms=round(max(self.period_s, self.detail_s) * 1000),
             data=raw(self._latest.data),
         )
 
@@ -120,8 +127,9 @@ class Watched:
         self._latest, self._latest_s, self._latest_wall_ms = reading, finished.at_s, wall_ms
         if not reading.stuck:
             self._whole_s = finished.at_s
-        if self.readings > READINGS_FOR_RATES and finished.at_s < self._detail_due_s:
-            return False
         # Half a period of grace: the reading that is due may come a moment early.
-        self._detail_due_s = finished.at_s + self.settings.detail_s - self.settings.period_s / 2
+        due_s = self._sent_s + self.detail_s - self.period_s / 2
+        if self.readings > READINGS_FOR_RATES and finished.at_s < due_s:
+            return False
+        self._sent_s = finished.at_s
         return True

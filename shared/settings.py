@@ -144,6 +144,16 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     period_max_s: Annotated[
         float, Meta(ge=1, le=60, description="Slowest beat a master may ask for")
     ] = 60.0
+    watching: Annotated[
+        bool, Meta(description="Measure more finely while somebody looks at this node")
+    ] = True
+    watching_period_min_s: Annotated[
+        float,
+        Meta(ge=1, le=60, description="Fastest beat meanwhile; never faster than `period_min_s`"),
+    ] = 1.0
+    watching_detail_min_s: Annotated[
+        float, Meta(ge=1, le=600, description="Shortest time between two process tables meanwhile")
+    ] = 2.0
     families: FamiliesSettings = FamiliesSettings()
 
     def __post_init__(self) -> None:

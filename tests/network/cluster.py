@@ -4,7 +4,7 @@ import datetime as dt
 import json
 import random
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ import trio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent.attention import Attention
 from agent.enrolment import Request, join_and_keep
 from agent.heart import Heart
 from agent.identity import Identity as AgentIdentity
@@ -33,7 +34,7 @@ from shared.connection import ClientConnection
 from shared.dialling import connect
 from shared.joining import Joined, join
 from shared.link import Link
-from shared.metrics import Core
+from shared.metrics import Core, Family
 from shared.paths import StateFolder
 from shared.settings import AgentSettings, LinkSettings, MasterSettings
 from shared.stream import SocketStream
@@ -199,6 +200,9 @@ class SteadyVitals:
     def align(self, next_beat_s: float, period_s: float) -> None:
         """Nothing is read."""
 
+    def hasten(self, periods_s: Mapping[Family, float]) -> None:
+        """Nothing is read any faster."""
+
 
 class Agent:
     """The agent's own link-keeping code, in the test's loop; `run` it."""
@@ -211,13 +215,16 @@ class Agent:
         link: LinkSettings | None = None,
     ) -> None:
         rng = random.Random(1)
+        settings = settings or AgentSettings()
+        heart = Heart(SteadyVitals(), 1.0, rng)
         self.folder = IdentityFolder(folder)
         self.linker = Linker(
             self.folder,
             identity,
-            settings or AgentSettings(),
+            settings,
             link or LinkSettings(),
-            heart=Heart(SteadyVitals(), 1.0, rng),
+            heart=heart,
+            attention=Attention(settings, heart, SteadyVitals()),
             everything=lambda: (),
             rng=rng,
         )
