@@ -8,6 +8,7 @@ serve
 │ ├ reader      acknowledgements, pings, the cadence, renewed keys, goodbyes
 │ ├ patience    gives a silent or deaf master up
 │ └ renewal     a new key in time
+├ Witness     leaves a last word with every beat
 ├ Watchdog    ends a process whose loop stalls
 └ signals     SIGTERM and SIGINT say goodbye and stop
 """
@@ -18,6 +19,7 @@ import random
 import signal
 import socket
 from collections.abc import Iterable
+from functools import partial
 from typing import Final
 
 import trio
@@ -31,7 +33,8 @@ from agent.host import boot_id, host_inventory
 from agent.identity import Identity, IdentityFolder
 from agent.linker import Linker
 from agent.sampler import Sampler
-from agent.watchdog import Watchdog
+from agent.watchdog import Watchdog, end_process
+from agent.witness import Witness
 from shared import messages as m
 from shared import service_manager
 from shared.clock import wall_ms
@@ -49,6 +52,9 @@ DEFAULT_PERIOD_S: Final = 5.0
 
 FIRST_READING_S: Final = 1.0
 """How long the first beat waits for something to report."""
+
+LAST_WORDS: Final = "lastwords"
+"""In the agent's part of the state folder."""
 
 _JOIN_ANEW: Final = (
     "to come back as a new node, join with a new token: heartline agent --join TOKEN"
@@ -111,6 +117,13 @@ async def serve(
     )
     reports.sampler = sampler
     heart = Heart(reports, DEFAULT_PERIOD_S, rng)
+    witness = Witness(
+        identities.path / LAST_WORDS,
+        boot_id(),
+        period_s=lambda: heart.period_s,
+        quiet_s=2 * link.ping_after_s,
+        sampled=reports.sampled,
+    )
     linker = Linker(
         identities,
         identity,
@@ -118,28 +131,40 @@ async def serve(
         link,
         heart=heart,
         attention=Attention(settings, heart, sampler),
+        witness=witness,
         everything=reports.everything,
         rng=rng,
     )
     reports.linker = linker
     try:
-        async with trio.open_nursery() as nursery:
-            await nursery.start(sampler.run)
-            nursery.start_soon(Watchdog(settings.watchdog_s).run)
-            nursery.start_soon(service_manager.keep_alive)
-            nursery.start_soon(_leave_on_signal, linker)
-            service_manager.notify(service_manager.READY)
-            with trio.move_on_after(FIRST_READING_S):
-                await sampler.ready.wait()
-            gc.freeze()
-            await linker.run(boot_id())
-            service_manager.notify(service_manager.STOPPING)
-            nursery.cancel_scope.cancel()
+        with witness.until_end():
+            await _run(settings, sampler, linker, witness)
     except BaseExceptionGroup as group:
         # One task's failure is the program's; a group of one says no more than it.
         if len(group.exceptions) == 1:
             raise group.exceptions[0] from None
         raise
+
+
+async def _run(settings: AgentSettings, sampler: Sampler, linker: Linker, witness: Witness) -> None:
+    async with trio.open_nursery() as nursery:
+        await nursery.start(sampler.run)
+        nursery.start_soon(witness.run)
+        nursery.start_soon(Watchdog(settings.watchdog_s, partial(_stalled, witness)).run)
+        nursery.start_soon(service_manager.keep_alive)
+        nursery.start_soon(_leave_on_signal, linker, witness)
+        service_manager.notify(service_manager.READY)
+        with trio.move_on_after(FIRST_READING_S):
+            await sampler.ready.wait()
+        gc.freeze()
+        await linker.run()
+        service_manager.notify(service_manager.STOPPING)
+        nursery.cancel_scope.cancel()
+
+
+def _stalled(witness: Witness) -> None:
+    witness.end("watchdog")
+    end_process()
 
 
 class Reports:
@@ -155,6 +180,10 @@ class Reports:
     def troubles(self) -> tuple[m.Trouble, ...]:
         """The families that are not measured as they should be."""
         return self.sampler.troubles(trio.current_time())
+
+    def sampled(self) -> bool:
+        """Whether anything at all is known of this host now."""
+        return self.core() != Core()
 
     def align(self, next_beat_s: float, period_s: float) -> None:
         """Reads just before the beats to come."""
@@ -176,11 +205,12 @@ class Reports:
         self.linker.post_bulk(m.InventoryReport(m.raw(inventory)))
 
 
-async def _leave_on_signal(linker: Linker) -> None:
+async def _leave_on_signal(linker: Linker, witness: Witness) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async for number in signals:
             _log.info("stopping", extra={"signal": signal.Signals(number).name})
             linker.leave(signal.Signals(number).name)
+            witness.end(signal.Signals(number).name)
 
 
 def _joined(

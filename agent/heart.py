@@ -59,6 +59,11 @@ class Heart:
     def period_s(self) -> float:
         return self._period_s
 
+    @property
+    def sequence(self) -> int:
+        """Of the last beat; 0 before the first."""
+        return self._sequence
+
     def set_period(self, period_s: float) -> None:
         """Another cadence, from the next beat on."""
         if period_s != self._period_s:

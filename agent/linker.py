@@ -21,6 +21,7 @@ from agent.greeting import AgentLink, greet
 from agent.heart import Heart
 from agent.identity import Identity, IdentityFolder
 from agent.keys import KeyMakingError
+from agent.witness import Witness
 from shared import VERSION
 from shared import messages as m
 from shared.addresses import Address, parse_address
@@ -70,6 +71,7 @@ class Linker:
         *,
         heart: Heart,
         attention: Attention,
+        witness: Witness,
         everything: Callable[[], Iterable[m.FromAgent]],
         rng: random.Random,
     ) -> None:
@@ -79,28 +81,25 @@ class Linker:
         self._link_settings = link_settings
         self._heart = heart
         self._attention = attention
+        self._witness = witness
         self._everything = everything
-        self._boot_id = ""
         self._rng = rng
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._link: AgentLink | None = None
         self._nursery: trio.Nursery | None = None
         self._scope = trio.CancelScope()
         self._leaving: str | None = None
-        self._started_mono_ms = 0
 
     def __repr__(self) -> str:
         return f"<Linker {self._identity.name} {self._link!r}>"
 
-    async def run(self, boot_id: str) -> None:
-        """Links, for ever, until `leave`. `boot_id` is the host's, for the hello.
+    async def run(self) -> None:
+        """Links, for ever, until `leave`.
 
         Raises:
             DeniedError: the master refused for good.
             IdentityError: the agent's own key or certificate cannot be used.
         """
-        self._boot_id = boot_id
-        self._started_mono_ms = int(trio.current_time() * 1000)
         with self._scope:
             await self._keep_linking()
         await self._say_goodbye()
@@ -161,13 +160,16 @@ class Linker:
 
     async def _one_link(self, address: Address) -> Ending:
         slot = self._identity.trying or self._identity.slot
+        self._witness.dialling()
         try:
             link, answer = await self._dial(address, self._context(slot))
         except LinkBrokenError as error:
+            self._witness.failed(str(error))
             return Ending("", str(error))
         except IdentityError as error:
             return self._without(slot, error)
         except DeniedError as error:
+            self._witness.failed(str(error), denied=True)
             if error.code in Refusal.FINAL:
                 return self._without(slot, error)
             return Ending(error.code, str(error))
@@ -182,8 +184,9 @@ class Linker:
     async def _dial(
         self, address: Address, context: ssl.SSLContext
     ) -> tuple[AgentLink, m.Welcome | m.RenewFirst]:
+        run = self._witness.this_run
         hello = m.AgentHello(
-            m.PROTOCOL_MIN, m.PROTOCOL_MAX, VERSION, self._boot_id, self._started_mono_ms
+            m.PROTOCOL_MIN, m.PROTOCOL_MAX, VERSION, run.boot_id, run.started_mono_ms
         )
         try:
             with trio.fail_after(DIAL_S):
@@ -218,12 +221,15 @@ class Linker:
                 nursery.start_soon(self._renew_in_time, link, welcome)
                 for message in self._everything():
                     link.post_bulk(message)
+                link.post(self._witness.linked(self._heart.sequence))
                 ending = await self._read(link)
                 nursery.cancel_scope.cancel()
         finally:
             self._nursery = None
             if self._leaving is None:
                 self._link = None
+        silence_s = trio.current_time() - link.heard_s
+        self._witness.link_ended(ending.code, ending.text, silence_s)
         await link.finish()
         return ending
 
@@ -232,6 +238,8 @@ class Linker:
             while True:
                 for message in await link.receive():
                     match message:
+                        case m.Ack(sequence):
+                            self._acknowledged(link, sequence)
                         case m.Ping(token):
                             link.post(m.Pong(token))
                         case m.Cadence(period_ms):
@@ -244,12 +252,17 @@ class Linker:
                         case m.Goodbye(code, text):
                             return Ending(code, text or code)
                         case _:
-                            pass  # acknowledgements and pongs: that they came is all they say
+                            pass  # a pong: that it came is all it says
         except LinkBrokenError as error:
             return Ending("", str(error))
         except RemoteProtocolError as error:
             link.post_farewell(error.code, error.text)
             return Ending("", f"the master broke the protocol: {error.text}")
+
+    def _acknowledged(self, link: AgentLink, sequence: int) -> None:
+        told = self._witness.acknowledged(sequence, self._heart.sequence)
+        if told is not None:
+            link.post(told)
 
     async def _keep_patience(self, link: AgentLink) -> None:
         settings, pinged_s = self._link_settings, -1.0

@@ -14,11 +14,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.attention import Attention
+from agent.clocks import ReadClocks, read_clocks
+from agent.daemon import LAST_WORDS
 from agent.enrolment import Request, join_and_keep
 from agent.heart import Heart
 from agent.identity import Identity as AgentIdentity
 from agent.identity import IdentityFolder
 from agent.linker import Linker
+from agent.witness import Witness
 from master.audit import Audit
 from master.authority import open_authority, port_context
 from master.daemon import Master, Parts
@@ -213,24 +216,43 @@ class Agent:
         identity: AgentIdentity,
         settings: AgentSettings | None = None,
         link: LinkSettings | None = None,
+        *,
+        boot_id: str = "boot",
+        clocks: ReadClocks = read_clocks,
     ) -> None:
         rng = random.Random(1)
         settings = settings or AgentSettings()
+        link = link or LinkSettings()
         heart = Heart(SteadyVitals(), 1.0, rng)
         self.folder = IdentityFolder(folder)
+        self.witness = Witness(
+            self.folder.path / LAST_WORDS,
+            boot_id,
+            period_s=lambda: heart.period_s,
+            quiet_s=2 * link.ping_after_s,
+            sampled=lambda: True,
+            clocks=clocks,
+        )
         self.linker = Linker(
             self.folder,
             identity,
             settings,
-            link or LinkSettings(),
+            link,
             heart=heart,
             attention=Attention(settings, heart, SteadyVitals()),
+            witness=self.witness,
             everything=lambda: (),
             rng=rng,
         )
 
     async def run(self) -> None:
-        await self.linker.run("boot")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self.witness.run)
+                await self.linker.run()
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
 
 
 async def enrolled_agent(
