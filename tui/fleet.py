@@ -97,6 +97,13 @@ class Profile:
     def __repr__(self) -> str:
         return f"<Profile {self.name}>"
 
+    @cached_property
+    def searchable(self) -> str:
+        """Its texts, each on a line, without the difference of capitals."""
+        labels = (f"{key}={value}" for key, value in self.labels.items())
+        texts = (self.name, *labels, self.address, self.os, self.agent_version, self.note)
+        return "\n".join(texts).casefold()
+
 
 class Node:
     """One node at one version: what the master last said of it. Replaced, never changed."""
@@ -133,6 +140,11 @@ class Node:
             remarks.append("identity in use twice")
         remarks += [f"{t.family} {t.state}: {t.text}" for t in self.vitals.troubles]
         return clean(" · ".join(filter(None, remarks)))
+
+    @cached_property
+    def searchable(self) -> str:
+        """All of its texts in one, without the difference of capitals: for finding it."""
+        return f"{self.profile.searchable}\n{self.state}\n{self.reason.casefold()}"
 
     @cached_property
     def core(self) -> Core:
