@@ -116,7 +116,7 @@ async def serve(
         wall_ms=wall_ms,
     )
     reports.sampler = sampler
-    heart = Heart(reports, DEFAULT_PERIOD_S, rng)
+    heart = Heart(reports, DEFAULT_PERIOD_S, rng, least_s=settings.period_min_s)
     witness = Witness(
         identities.path / LAST_WORDS,
         boot_id(),

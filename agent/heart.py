@@ -3,8 +3,8 @@
 The grid begins at a random instant, so that a fleet does not beat in unison; each beat promises the
 next. The first beat on a link goes out at once, off the grid, and promises the instant on it that
 is at least half a period away. Another cadence begins with the beat that was promised, or sooner
-where the new period says so: it never breaks a promise, and never makes two beats come closer than
-a period, however often it changes.
+where the new period says so: no promise is broken, and however often the cadence changes, two beats
+are at least `least_s` apart.
 """
 
 import math
@@ -20,6 +20,9 @@ from shared.metrics import Core
 
 LEAST_PROMISE: Final = 0.5
 """The shortest time to the next beat, in periods: two beats in a row say no more than one."""
+
+_ROUNDING_S: Final = 1e-6
+"""What floating point may lose on the grid."""
 
 
 class Vitals(Protocol):
@@ -43,6 +46,8 @@ class Heart:
         period_s: float,
         rng: random.Random,
         now_wall_ms: Callable[[], int] = wall_ms,
+        *,
+        least_s: float = 0.0,
     ) -> None:
         self._vitals = vitals
         self._period_s = period_s
@@ -50,6 +55,7 @@ class Heart:
         self._origin_s = 0.0
         self._sequence = 0
         self._now_wall_ms = now_wall_ms
+        self._least_s = least_s
         self._changed = trio.Event()
 
     def __repr__(self) -> str:
@@ -72,13 +78,14 @@ class Heart:
 
     async def run(self, send: Callable[[m.Beat], None]) -> None:
         """Beats at once, and then on the grid for ever."""
-        self._origin_s = trio.current_time() + self._phase * self._period_s
+        due_s = trio.current_time()
+        self._origin_s = due_s + self._phase * self._period_s
         while True:
             now_s = trio.current_time()
-            next_s = self._next_s(now_s)
+            next_s = self._next_s(due_s, now_s)
             send(self.beat(now_s, next_s - now_s))
             self._vitals.align(next_s, self._period_s)
-            await self._rest(now_s, next_s)
+            due_s = await self._rest(due_s, next_s)
 
     def beat(self, now_s: float, next_in_s: float) -> m.Beat:
         """The beat of this instant."""
@@ -92,19 +99,23 @@ class Heart:
             self._vitals.troubles(),
         )
 
-    async def _rest(self, beaten_s: float, next_s: float) -> None:
+    async def _rest(self, beaten_s: float, next_s: float) -> float:
+        # Until the next beat is due, and when that was. `beaten_s` is when the last one was.
         period_s, due_s = self._period_s, next_s
         while True:
             self._changed = trio.Event()
             with trio.move_on_at(due_s):
                 await self._changed.wait()
-                is_changed = self._period_s != period_s
-                due_s = min(next_s, beaten_s + self._period_s) if is_changed else next_s
+                due_s = next_s
+                if self._period_s != period_s:
+                    sooner_s = max(beaten_s + self._period_s, trio.current_time())
+                    due_s = min(next_s, sooner_s)
                 continue
-            return
+            return due_s
 
-    def _next_s(self, now_s: float) -> float:
+    def _next_s(self, due_s: float, now_s: float) -> float:
+        # The loop may be late: a beat that was due on the grid is followed by the next one on it.
         period_s = self._period_s
-        steps = math.floor((now_s - self._origin_s) / period_s) + 1
-        next_s = self._origin_s + steps * period_s
-        return next_s if next_s - now_s >= LEAST_PROMISE * period_s else next_s + period_s
+        earliest_s = max(now_s + LEAST_PROMISE * period_s, due_s + self._least_s) - _ROUNDING_S
+        steps = math.ceil((earliest_s - self._origin_s) / period_s)
+        return self._origin_s + steps * period_s

@@ -151,7 +151,7 @@ class Node:
         asked_ms = min(self.period_ms, self.watched_period_ms or self.period_ms)
         if self.promised_ms <= LONGEST_PROMISE * asked_ms:
             return asked_ms
-        return round(self.promised_ms, -2)
+        return round(self.promised_ms, -2)  # it is promised from a moment after the beat was due
 
     def vitals(self) -> NodeVitals:
         """What changes with every beat."""
