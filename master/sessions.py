@@ -198,9 +198,8 @@ class AgentSession(Session):
         except LinkBrokenError as error:
             return f"link {error}"
         except RemoteProtocolError as error:
-            self.node.shunned_until_s = trio.current_time() + SHUNNED_S
             self.link.post_farewell(error.code, error.text)
-            self._audit(error)
+            self._shun(error)
             return f"broke the protocol: {clean(error.text, 120)}"
 
     def _take(self, message: m.FromClient) -> None:
@@ -269,12 +268,14 @@ class AgentSession(Session):
         except StoreError:
             pass  # the agent asks again; the store has said why
         except RemoteProtocolError as error:
-            self._audit(error)
-            self.end(error.code, error.text)
+            if self.ended is None:  # else it has been revoked meanwhile
+                self.end(error.code, error.text)
+                self._shun(error)
         finally:
             self._is_renewing = False
 
-    def _audit(self, error: RemoteProtocolError) -> None:
+    def _shun(self, error: RemoteProtocolError) -> None:
+        self.node.shunned_until_s = trio.current_time() + SHUNNED_S
         self._sessions.context.audit.incident(
             "protocol-error",
             self.address,

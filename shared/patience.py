@@ -1,8 +1,11 @@
 """How long one end of a link waits for the other: pure decisions, for whoever keeps the time.
 
-A silent peer is pinged after `ping_after_s` and given up after `read_timeout_s`; a peer that takes
+A silent peer is pinged every `ping_after_s` and given up after `read_timeout_s`; a peer that takes
 nothing of what is sent is given up after `write_timeout_s`. Both ends do this on their own: the
 shorter timeout wins.
+
+Whatever the peer does makes the next look later, never earlier: whoever keeps the time may sleep
+until the look that was next when it fell asleep.
 """
 
 from enum import Enum
@@ -31,14 +34,12 @@ class Silence(Struct, frozen=True, gc=False):
     blocked_s: float | None
     """Since when the peer has taken nothing of what waits; None when nothing waits."""
     pinged_s: float
-    """When it was last pinged; before `heard_s` when it has answered since."""
+    """When it was last pinged."""
 
 
 def next_look_s(silence: Silence, settings: LinkSettings) -> float:
     """When `judge` will first say something other than WAIT, unless the peer does something."""
-    pinged = silence.pinged_s >= silence.heard_s
-    patience_s = settings.read_timeout_s if pinged else settings.ping_after_s
-    at_s = silence.heard_s + patience_s
+    at_s = min(_ping_at_s(silence, settings), silence.heard_s + settings.read_timeout_s)
     if silence.blocked_s is not None:
         at_s = min(at_s, silence.blocked_s + settings.write_timeout_s)
     return at_s
@@ -51,7 +52,10 @@ def judge(silence: Silence, settings: LinkSettings, now_s: float) -> Verdict:
         return Verdict.SLOW
     if now_s >= silence.heard_s + settings.read_timeout_s:
         return Verdict.SILENT
-    pinged = silence.pinged_s >= silence.heard_s
-    if not pinged and now_s >= silence.heard_s + settings.ping_after_s:
+    if now_s >= _ping_at_s(silence, settings):
         return Verdict.PING
     return Verdict.WAIT
+
+
+def _ping_at_s(silence: Silence, settings: LinkSettings) -> float:
+    return max(silence.heard_s, silence.pinged_s) + settings.ping_after_s
