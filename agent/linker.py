@@ -10,7 +10,7 @@ import random
 import ssl
 from collections.abc import Callable, Iterable, Iterator
 from itertools import cycle
-from typing import Final
+from typing import Final, Protocol
 
 import trio
 from msgspec import Struct
@@ -21,7 +21,7 @@ from agent.greeting import AgentLink, greet
 from agent.heart import Heart
 from agent.identity import Identity, IdentityFolder
 from agent.keys import KeyMakingError
-from agent.witness import Witness
+from agent.lastwords import Run
 from shared import VERSION
 from shared import messages as m
 from shared.addresses import Address, parse_address
@@ -58,6 +58,23 @@ class Ending(Struct, frozen=True):
     """There is another key to dial with."""
 
 
+class Memory(Protocol):
+    """The witness (`agent.witness`), as this sees it."""
+
+    @property
+    def this_run(self) -> Run: ...
+
+    def dialling(self) -> None: ...
+
+    def failed(self, error: str, *, denied: bool = False) -> None: ...
+
+    def linked(self, sequence: int) -> m.Returned: ...
+
+    def acknowledged(self, acked: int, sequence: int) -> m.Returned | None: ...
+
+    def link_ended(self, code: str, error: str, silence_s: float) -> None: ...
+
+
 class Linker:
     """Owns the link. `run` it for the life of the process; `post_bulk` through it; `leave` ends
     it."""
@@ -71,7 +88,7 @@ class Linker:
         *,
         heart: Heart,
         attention: Attention,
-        witness: Witness,
+        witness: Memory,
         everything: Callable[[], Iterable[m.FromAgent]],
         rng: random.Random,
     ) -> None:
