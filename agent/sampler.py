@@ -145,17 +145,20 @@ class Sampler:
     def hasten(self, periods_s: Mapping[Family, float]) -> None:
         """From now on these families are read, and sent in full, at least so often (in seconds).
 
-        All others go back to their settings. However often this changes, no family is read sooner
-        after its last reading than its period in force says.
+        All others go back to their settings. However often this changes, a period in force goes by
+        between two readings of a family; if it has gone by already, the next one is now.
         """
         self._hastened = periods_s
         now_s = trio.current_time()
         for each in self._families.values():
             before_s = each.period_s
             self._set_pace(each)
-            if each.period_s != before_s and each.readings >= READINGS_FOR_RATES:
-                earliest_s = max(now_s, each.begun_s + each.period_s - ALIGNED_S)
-                each.due_s = each.wanted_s = self._next_due_s(each, earliest_s)
+            if each.period_s == before_s or each.readings < READINGS_FOR_RATES:
+                continue
+            due_s = max(now_s, each.begun_s + each.period_s)
+            if each.period_s > before_s:
+                due_s = self._next_due_s(each, due_s - ALIGNED_S)
+            each.due_s = each.wanted_s = due_s
         self._realigned.set()
         self._realigned = trio.Event()
 
@@ -197,6 +200,8 @@ class Sampler:
                 each.due_s = each.wanted_s = self._next_due_s(each, now_s)
 
     def _next_due_s(self, each: Watched, now_s: float) -> float:
+        if each.collector.family in self._hastened:  # its first reading was not on the grid
+            now_s = max(now_s, each.begun_s + each.period_s - ALIGNED_S)
         due_s = next_on_grid(each.anchor_s, each.period_s, now_s)
         if each.readings == 1:
             return min(due_s, now_s + FIRST_INTERVAL_S)
