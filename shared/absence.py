@@ -1,0 +1,171 @@
+"""An absence as master and agent know it, divided by what kept the node away for how long.
+
+    off         no agent ran: between the last word of one run and the first dial of the next
+    suspended   the host slept, or its clocks stood still, as a paused virtual machine's do
+    master      the master was not there, or did not turn
+    stalled     the agent's event loop did not turn
+    network     the rest: agent, host and master were there, and what one sent did not arrive
+
+The master's share may overlap with the others. No wall clock takes part, but for the master's own
+between two of its lives. What a host did between its last word and its going down nobody can tell:
+a process that was stopped, or a host that slept, until it lost its power was off.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from shared.messages import EndedRun, Returned
+
+SETTLING_S: Final = 120.0
+"""So soon after booting, a network that is not there yet belongs to the reboot."""
+
+STILL_LEAST_S: Final = 2.0
+"""Clocks of master and host part by less for many reasons."""
+
+
+class How(StrEnum):
+    """How the master saw a node go."""
+
+    GOODBYE = "goodbye"
+    BROKE = "broke"
+    """The link ended without a goodbye: FIN, RST, or given up."""
+    SILENT = "silent"
+    HUNG = "hung"
+    """The host's kernel answered, and the agent did not."""
+    UNSEEN = "unseen"
+    """The master was not there to see."""
+
+
+class Process(Struct, frozen=True, gc=False):
+    """One run of an agent, as its hello names it."""
+
+    boot_id: str
+    started_mono_ms: int
+
+
+class Departure(Struct, frozen=True):
+    """What the master saw when the node went."""
+
+    how: How
+    reason: str
+    process: Process | None
+    """Whose link it was; None: the master does not remember."""
+
+
+class Absence(Struct, frozen=True):
+    """What the master knows of the time until the return, and what the agent tells."""
+
+    lasted_s: float
+    is_exact: bool
+    """It was measured by one monotonic clock: the master lived through it."""
+    process: Process | None
+    """Of the link on which the node came back; None: not known."""
+    returned: Returned | None
+    """None: this agent tells nothing."""
+    master_away_s: float = 0.0
+    """How long of it the master was not there, or agents were still finding it again."""
+    hung_s: float = 0.0
+    """How long the host's kernel answered on the old link, and the agent did not."""
+
+
+class Story(Struct, frozen=True):
+    """What the agent tells, as far as it belongs to this absence."""
+
+    told: Returned
+    runs: tuple[EndedRun, ...]
+    """Those that ended since the master had this node."""
+    is_new_process: bool
+    has_rebooted: bool
+    has_words: bool
+    """The run that the master had left its last words, or is still there."""
+
+
+class Shares(Struct, frozen=True):
+    """Seconds of the absence."""
+
+    total_s: float
+    off_s: float
+    suspended_s: float
+    still_s: float
+    """As part of `suspended_s`: time that its clocks do not know of."""
+    master_s: float
+    stalled_s: float
+    network_s: float
+
+
+def story_of(departure: Departure, told: Returned) -> Story | None:
+    """What the agent tells of this absence; None: it is not the agent that went."""
+    known, runs = departure.process, told.runs
+    if known is None:
+        boots = {run.boot_id for run in runs}
+        return Story(
+            told,
+            runs,
+            is_new_process=told.silent_ms is None,
+            has_rebooted=bool(boots - {told.boot_id}),
+            has_words=bool(runs) or told.silent_ms is not None,
+        )
+    if known == Process(told.boot_id, told.started_mono_ms):
+        return Story(told, (), is_new_process=False, has_rebooted=False, has_words=True)
+    if told.silent_ms is not None:
+        return None  # this process has been linked before, and was not the last that was
+    first = next(
+        (
+            place
+            for place, run in enumerate(runs)
+            if Process(run.boot_id, run.started_mono_ms) == known
+        ),
+        None,
+    )
+    return Story(
+        told,
+        () if first is None else runs[first:],
+        is_new_process=True,
+        has_rebooted=known.boot_id != told.boot_id,
+        has_words=first is not None,
+    )
+
+
+def shares_of(absence: Absence, story: Story) -> Shares:
+    """How long each of them kept the node away."""
+    told, runs = story.told, story.runs
+    suspended_s = (told.suspended_ms + sum(run.suspended_ms for run in runs)) / 1000
+    apart_s = (told.away_ms + sum(run.away_ms for run in runs)) / 1000
+    gone = [run.gone_ms for run in runs]
+    known_gone_ms = [each for each in gone if each is not None]
+    by_agent_s = apart_s + suspended_s + sum(known_gone_ms) / 1000
+    is_whole = story.has_words and len(known_gone_ms) == len(gone)
+    total_s = absence.lasted_s
+    if is_whole:
+        total_s = max(by_agent_s, absence.lasted_s) if absence.is_exact else by_agent_s
+    off_s = 0.0
+    if story.is_new_process:
+        off_s = sum(known_gone_ms) / 1000 if is_whole else max(0.0, total_s - apart_s - suspended_s)
+    if story.has_rebooted:
+        off_s += _settling_s(told)
+        hung_s = 0.0  # what looked like its kernel was a proxy's, or went down soon after
+    else:
+        hung_s = min(off_s, absence.hung_s)
+        off_s -= hung_s
+    still_s = _still_s(absence, story)
+    suspended_s += still_s
+    stalled_s = (told.stalled_ms + sum(run.stalled_ms for run in runs)) / 1000
+    stalled_s = min(apart_s, stalled_s) + hung_s
+    master_s = min(absence.master_away_s, total_s)
+    network_s = max(0.0, total_s - off_s - suspended_s - master_s - stalled_s)
+    return Shares(total_s, off_s, suspended_s, still_s, master_s, stalled_s, network_s)
+
+
+def _settling_s(told: Returned) -> float:
+    dialled_at_s = (told.uptime_ms - told.away_ms - told.suspended_ms) / 1000
+    return min(told.away_ms / 1000, max(0.0, SETTLING_S - dialled_at_s))
+
+
+def _still_s(absence: Absence, story: Story) -> float:
+    silent_ms = story.told.silent_ms
+    if story.is_new_process or silent_ms is None or not absence.is_exact:
+        return 0.0
+    still_s = absence.lasted_s - silent_ms / 1000
+    return still_s if still_s >= STILL_LEAST_S else 0.0
