@@ -8,9 +8,9 @@ time and the masters tried in turn. Only a master's final refusal stops it, and 
 import logging
 import random
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import cycle
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import trio
 from msgspec import Struct
@@ -37,6 +37,11 @@ from shared.errors import (
 from shared.messages import Parting, Refusal
 from shared.patience import Silence, Verdict, judge, next_look_s
 from shared.settings import AgentSettings, LinkSettings
+from shared.stream import LinkStream
+
+Dial: TypeAlias = Callable[[Address, ssl.SSLContext, str], Awaitable[LinkStream]]
+"""Connects to the master of this name at an address; raises LinkBrokenError. See
+`shared.dialling`."""
 
 DIAL_S: Final = 10.0
 """From the name to the welcome. A master that is frozen accepts and says nothing: try again, or the
@@ -91,6 +96,7 @@ class Linker:
         witness: Memory,
         everything: Callable[[], Iterable[m.FromAgent]],
         rng: random.Random,
+        dial: Dial = connect,
     ) -> None:
         self._folder = folder
         self._identity = identity
@@ -101,6 +107,7 @@ class Linker:
         self._witness = witness
         self._everything = everything
         self._rng = rng
+        self._connect = dial
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._link: AgentLink | None = None
         self._nursery: trio.Nursery | None = None
@@ -207,7 +214,7 @@ class Linker:
         )
         try:
             with trio.fail_after(DIAL_S):
-                stream = await connect(address, context, self._identity.server_name)
+                stream = await self._connect(address, context, self._identity.server_name)
                 return await greet(stream, hello, self._blocked)
         except trio.TooSlowError as error:
             raise LinkBrokenError(f"no answer within {DIAL_S:g} s") from error
