@@ -76,7 +76,7 @@ def _table() -> dict[tuple[Phase, Side], dict[type[m.Message], Phase]]:
             m.ViewerHello: Phase.VIEWER_GREETING,
         },
         (Phase.OPENING, Side.MASTER): {m.Deny: Phase.CLOSED},
-        (Phase.CA_ASKED, Side.MASTER): {m.Ca: Phase.OPENING, m.Deny: Phase.CLOSED},
+        (Phase.CA_ASKED, Side.MASTER): {m.Ca: Phase.CLOSED, m.Deny: Phase.CLOSED},
         (Phase.ENROLLING, Side.MASTER): {m.Enrolled: Phase.CLOSED, m.Deny: Phase.CLOSED},
         (Phase.AGENT_GREETING, Side.MASTER): {
             m.Welcome: Phase.LINKED,
