@@ -167,9 +167,12 @@ class Master:
                 async with trio.open_nursery() as nursery:
                     parts = self.assemble(nursery)
                     await self._announce(listeners, parts, is_first_start, print_line)
+                    stopping = trio.Event()
+                    nursery.start_soon(self._heed, signals, stopping, parts, reload)
                     async with trio.open_nursery() as door:
                         self._open_door(door, nursery, listeners, local, parts)
-                        await self._heed(signals, parts, reload)
+                        service_manager.notify(service_manager.READY)
+                        await stopping.wait()
                         door.cancel_scope.cancel()
                     for sock in (*listeners, local):
                         sock.close()
@@ -255,15 +258,20 @@ class Master:
         gc.set_threshold(*GC_THRESHOLDS)
 
     async def _heed(
-        self, signals: AsyncIterator[int], parts: "Parts", reload: Reload | None
+        self,
+        signals: AsyncIterator[int],
+        stopping: trio.Event,
+        parts: "Parts",
+        reload: Reload | None,
     ) -> None:
-        service_manager.notify(service_manager.READY)
         async for number in signals:
+            if stopping.is_set():
+                continue  # heeded all the same: left alone, it would end the process half-way
             if number in _STOP_SIGNALS:
                 _log.info("stopping", extra={"signal": signal.Signals(number).name})
                 service_manager.notify(service_manager.STOPPING)
-                return
-            if reload is not None:
+                stopping.set()
+            elif reload is not None:
                 service_manager.notify(service_manager.RELOADING)
                 self._reload(parts, reload)
                 service_manager.notify(service_manager.READY)
