@@ -50,12 +50,20 @@ def folder(tmp_path: Path) -> StateFolder:
 
 @pytest.fixture(autouse=True)
 def process_as_it_was() -> Generator[None]:
-    """A master makes itself at home in its process."""
+    """A master makes itself at home in its process; no signal may get past it."""
     thresholds, umask = gc.get_threshold(), os.umask(0o022)
+    unheeded = list[int]()
+    handlers = {
+        number: signal.signal(number, lambda number, _: unheeded.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    }
     yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     gc.unfreeze()
     gc.set_threshold(*thresholds)
     os.umask(umask)
+    assert unheeded == [], "would have ended the process half-way"
 
 
 class Running:
