@@ -10,6 +10,7 @@ serve
 ├ Attention    what agents are asked for while somebody looks
 ├ Store        what may be written later
 ├ Registry     "last seen", every half minute
+├ Outages      what is to be stored of them; the master's own stalls
 ├ Audit        the limits' summary, every minute
 └ signals      SIGTERM and SIGINT stop, SIGHUP reloads
 """
@@ -215,6 +216,7 @@ class Master:
                 admission.remember(node.node_id, parse_address(node.address).host)
         for task in (sweeper.run, feed.run, attention.run, self.store.run, registry.run):
             nursery.start_soon(task)
+        nursery.start_soon(registry.outages.run)
         nursery.start_soon(self.audit.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 
@@ -325,6 +327,7 @@ class Parts:
             for roster in rosters:
                 await roster.wait_empty()
         await self.entry.registry.save()
+        await self.entry.registry.outages.stop()
         self.context.events.record("master-stopped")
         await self.context.store.flush()
 

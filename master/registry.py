@@ -14,6 +14,7 @@ from master.context import Context
 from master.detector import Detector
 from master.feed import Feed
 from master.node import Node
+from master.outages import Outages
 from master.store import RETRY_S, Statement, StoreError
 from shared.liveness import Liveness, LivenessEvent, State
 from shared.text import NAME_LIMIT_CHARACTERS, clean_name
@@ -50,6 +51,7 @@ class Registry:
         self._told: dict[str, State] = {}
         self._unsaved = node_rows.Unsaved()
         self._seen: dict[str, Node] = {}
+        self.outages: Final = Outages(context)
         feed.source = self
 
     def __repr__(self) -> str:
@@ -67,6 +69,7 @@ class Registry:
             node = node_rows.read(row, now_s, self._context.wall_ms())
             self._told[node.node_id] = State(row["state"])
             self._keep(node)
+        self.outages.load(self)
 
     def get(self, node_id: str) -> Node | None:
         """A node by its id."""
@@ -134,6 +137,7 @@ class Registry:
         self._seen.pop(node.node_id, None)
         self._unsaved.discard(node.node_id)
         self._detector.forget(node.node_id)
+        self.outages.forget(node.node_id)
         self._feed.gone(node.node_id)
         return node_rows.delete(node)
 
@@ -202,6 +206,7 @@ class Registry:
 
     def _on_transition(self, node_id: str, after: Liveness) -> None:
         node = self._nodes[node_id]
+        self.outages.changed(node, node.liveness.state, after, trio.current_time())
         node.liveness = after
         node.since_wall_ms = self._context.wall_ms()
         self._unsaved.lives[node_id] = node

@@ -21,6 +21,9 @@ was gone for no longer than this. Over a longer time it may have been anything."
 WORTH_TELLING_S: Final = 1.0
 """A lesser share is not worth a line of evidence."""
 
+REASON_CHARACTERS: Final = 120
+"""Longest reason of an agent's end."""
+
 _NATURAL: Final = frozenset({"", Parting.SILENT, Parting.SLOW, Parting.STOPPED, Parting.RESTARTING})
 """How links end where the network is to blame, or the master's own end. Any other code is a master
 that did not want this link."""
@@ -181,7 +184,7 @@ def _ended(departure: Departure, story: Story) -> Verdict:
     evidence.append(f"its last word came after {lasting(run.lived_ms / 1000)} of life")
     said_goodbye = departure.how is How.GOODBYE and run is story.runs[0]
     if run.ended or said_goodbye:
-        reason = run.ended or departure.reason
+        reason = (run.ended or departure.reason)[:REASON_CHARACTERS]
         evidence.append(f"it said why it ended: {reason}")
         return Verdict(Cause.AGENT_RESTARTED, tuple(evidence), exit_reason=reason)
     evidence.append("no clean stop was recorded")
@@ -199,8 +202,9 @@ def _ended(departure: Departure, story: Story) -> Verdict:
 
 def _ended_without_words(departure: Departure, evidence: list[str]) -> Verdict:
     if departure.how is How.GOODBYE:
-        evidence.append(f"it said goodbye: {departure.reason}")
-        return Verdict(Cause.AGENT_RESTARTED, tuple(evidence), exit_reason=departure.reason)
+        reason = departure.reason[:REASON_CHARACTERS]
+        evidence.append(f"it said goodbye: {reason}")
+        return Verdict(Cause.AGENT_RESTARTED, tuple(evidence), exit_reason=reason)
     evidence.append("how the one before ended is not known: it left no last words")
     return Verdict(Cause.UNKNOWN, tuple(evidence))
 

@@ -107,6 +107,9 @@ class MasterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     events_kept: Annotated[
         int, Meta(ge=100, le=100_000_000, description="Stored events; the oldest go first")
     ] = 100_000
+    outages_kept: Annotated[
+        int, Meta(ge=100, le=100_000_000, description="Stored outages; the oldest go first")
+    ] = 100_000
 
     def __post_init__(self) -> None:
         _check_addresses("listen", self.listen)
@@ -186,6 +189,7 @@ RELOADABLE: Final = frozenset(
         "master.unauthenticated_connections_per_address",
         "master.handshakes_per_s",
         "master.events_kept",
+        "master.outages_kept",
     }
 )
 """What a running master takes over on SIGHUP; anything else waits for the next start."""
