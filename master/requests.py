@@ -52,9 +52,15 @@ class Viewer:
     """Who asks: what it may do, and what it follows."""
 
     def __init__(
-        self, identity: str, *, may_operate: bool, send_event: Callable[[int, m.Event], None]
+        self,
+        identity: str,
+        address: str,
+        *,
+        may_operate: bool,
+        send_event: Callable[[int, m.Event], None],
     ) -> None:
         self.identity: Final = identity
+        self.address: Final = address
         self.may_operate: Final = may_operate
         self.send_event: Final = send_event
         self.following: list[Follower] = []
@@ -94,6 +100,21 @@ class Requests:
             return _no_such_node(number, error)
         except StoreError as error:
             return m.Failed(number, "not-stored", clean(str(error)))
+
+    async def renew(self, csr_der: bytes, viewer: Viewer) -> m.Renewed | None:
+        """A certificate for the viewer's new key; None when it cannot be stored: it asks again.
+
+        Raises:
+            RemoteProtocolError: the certificate request is no good, the viewer was revoked, or it
+                is the operator, who has no certificate.
+        """
+        identity = self._enrolment.identities.get(viewer.identity)
+        if identity is None:
+            raise RemoteProtocolError(Violation.BAD_MESSAGE, "there is no certificate to renew")
+        try:
+            return m.Renewed(await self._enrolment.renew(identity, csr_der, viewer.address))
+        except StoreError:
+            return None
 
     def unfollow(self, viewer: Viewer) -> None:
         """The viewer is gone: nothing is sent to it any more."""
