@@ -33,7 +33,7 @@ SILENCE_S: Final = 45.0
 
 _READ_BYTES: Final = 64 * 1024
 
-Reply = TypeVar("Reply", m.NodeDetail, m.Events, m.TokenCreated, m.Tokens, m.Done)
+Reply = TypeVar("Reply", m.NodeDetail, m.Events, m.Outages, m.TokenCreated, m.Tokens, m.Done)
 
 
 class Control:

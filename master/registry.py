@@ -206,8 +206,7 @@ class Registry:
 
     def _on_transition(self, node_id: str, after: Liveness) -> None:
         node = self._nodes[node_id]
-        self.outages.changed(node, node.liveness.state, after, trio.current_time())
-        node.liveness = after
+        before, node.liveness = node.liveness.state, after
         node.since_wall_ms = self._context.wall_ms()
         self._unsaved.lives[node_id] = node
         self._feed.vitals_changed(node_id)
@@ -224,3 +223,4 @@ class Registry:
                 after=after.state,
                 text=after.reason,
             )
+        self.outages.changed(node, before, after, trio.current_time())
