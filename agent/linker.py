@@ -36,6 +36,7 @@ from shared.errors import (
 )
 from shared.messages import Parting, Refusal
 from shared.patience import Silence, Verdict, judge, next_look_s
+from shared.renewal import renewal_due_in_s, renewal_retry_s
 from shared.settings import AgentSettings, LinkSettings
 from shared.stream import LinkStream
 
@@ -248,13 +249,14 @@ class Linker:
                 link.post(self._witness.linked(self._heart.sequence))
                 ending = await self._read(link)
                 nursery.cancel_scope.cancel()
+            silence_s = trio.current_time() - link.heard_s
+            self._witness.link_ended(ending.code, ending.text, silence_s)
+            await link.finish()
         finally:
             self._nursery = None
-            if self._leaving is None:
+            if self._leaving is None:  # else there is still a goodbye to be said
+                link.break_off("closed on this side")
                 self._link = None
-        silence_s = trio.current_time() - link.heard_s
-        self._witness.link_ended(ending.code, ending.text, silence_s)
-        await link.finish()
         return ending
 
     async def _read(self, link: AgentLink) -> Ending:
@@ -308,13 +310,13 @@ class Linker:
                     pass
 
     async def _renew_in_time(self, link: AgentLink, welcome: m.Welcome) -> None:
-        await trio.sleep(renewal.delay_s(welcome, self._rng))
+        await trio.sleep(renewal_due_in_s(welcome, self._rng))
         while True:
             try:
                 link.post(await renewal.begin(self._folder, self._identity))
             except (KeyMakingError, IdentityError) as error:
                 _log.error("the key cannot be renewed now", extra={"reason": str(error)})
-            await trio.sleep(renewal.retry_s(welcome))
+            await trio.sleep(renewal_retry_s(welcome))
 
     async def _renew_first(self, link: AgentLink) -> Ending:
         try:
