@@ -18,6 +18,7 @@ from tui.client import Client, Target
 from tui.clock import Clock, SystemClock
 from tui.feed import Feed, PictureChanged
 from tui.link import LinkState, Source
+from tui.look import Look
 from tui.screens.fleet import FleetScreen
 from tui.terminal import outliving
 from tui.themes import COLOURS, THEMES
@@ -46,7 +47,7 @@ class Dashboard(App[int]):
     def __init__(self, source: Source, clock: Clock | None = None) -> None:
         super().__init__()
         self._source = source
-        self.feed = Feed(clock or SystemClock(), self._hint)
+        self.feed = Feed(clock or SystemClock(), self._hint, source.send)
         self._bound_for: LinkState | None = None
 
     def get_driver_class(self) -> type[Driver]:
@@ -59,7 +60,7 @@ class Dashboard(App[int]):
 
     def get_default_screen(self) -> FleetScreen:
         """See `textual.app.App`."""
-        return FleetScreen(self.feed)
+        return FleetScreen(self.feed, Look())
 
     def on_mount(self) -> None:
         """Starts listening to the source, and to whoever wants this process to end."""

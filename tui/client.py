@@ -85,6 +85,7 @@ class Client:
         self._target = target
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._retry = asyncio.Event()
+        self._session: _Session | None = None
 
     def __repr__(self) -> str:
         return f"<Client of {self._target}>"
@@ -92,6 +93,11 @@ class Client:
     def retry_now(self) -> None:
         """Ends the current wait for the next attempt. Does nothing on a live link."""
         self._retry.set()
+
+    def send(self, message: m.FromViewer) -> None:
+        """Says `message` to the master at once; without a live link it is forgotten."""
+        if self._session is not None:
+            self._session.send(message)
 
     async def run(self, viewer: Viewer) -> None:
         """Reports the link and every message to `viewer`, until cancelled.
@@ -104,8 +110,11 @@ class Client:
         delays = self._delays()
         while True:
             viewer.on_link(link)
-            session = _Session(viewer, link)
-            hopeless, reason = await session.run(self._target)
+            session = self._session = _Session(viewer, link)
+            try:
+                hopeless, reason = await session.run(self._target)
+            finally:
+                self._session = None
             now_s = loop.time()
             if session.link.state is LinkState.LIVE:
                 away = LinkState.LOST
@@ -150,17 +159,25 @@ class _Session:
         self._ping_at_s = 0.0
         self._ping_token = 0
         self._ping_sent_s = 0.0
+        self._writer: asyncio.StreamWriter | None = None
+
+    def send(self, message: m.FromViewer) -> None:
+        """Writes `message` if the link is live; the reading loop waits where the peer is slow."""
+        if self._writer is not None and self.link.state is LinkState.LIVE:
+            self._writer.write(self._connection.send(message))
 
     async def run(self, target: Target) -> tuple[bool, str]:
         """Returns, once the link has ended, whether dialling again is hopeless, and the reason."""
         try:
             reader, writer = await _open(target)
+            self._writer = writer
             try:
                 await self._converse(reader, writer)
             except RemoteProtocolError as error:
                 writer.write(self._connection.farewell(error.code, error.text))
                 raise
             finally:
+                self._writer = None
                 await self._close(writer)
         except DeniedError as error:
             return error.code in _HOPELESS, clean(str(error))
