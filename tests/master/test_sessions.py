@@ -12,6 +12,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master import session as session_module
 from master.entry import Established, Peer
+from master.identities import Identity
 from master.session import BYTES_PER_WINDOW, MESSAGES_PER_WINDOW, WINDOW_S
 from master.sessions import SHUNNED_S
 from master.store import StoreError
@@ -519,13 +520,14 @@ async def test_beats_do_not_wait_for_a_renewal_that_waits_for_the_disk(
 ) -> None:
     async with assembled(tmp_path) as master:
         agent = await master.beating("web")
-        write = master.store.write
+        renew, begun = master.parts.enrolment.renew, list[float]()
 
-        async def slowly(*statements: tuple[str, tuple[object, ...]]) -> None:
-            await trio.sleep(100)
-            await write(*statements)
+        async def slowly(identity: Identity, csr_der: bytes, address: str) -> bytes:
+            begun.append(trio.current_time())
+            await trio.sleep(150)
+            return await renew(identity, csr_der, address)
 
-        monkeypatch.setattr(master.store, "write", slowly)
+        monkeypatch.setattr(master.parts.enrolment, "renew", slowly)
         _, csr_der = new_key_and_request()
         for _ in range(5):
             agent.link.post(m.Renew(csr_der))  # asked again and again: one at a time is worked on
@@ -533,6 +535,7 @@ async def test_beats_do_not_wait_for_a_renewal_that_waits_for_the_disk(
             await agent.ask(beat(sequence), m.Ack)
             await trio.sleep(5)
         assert await master.changes_of("web") == ["up"]
+        assert len(begun) == 1
 
 
 async def test_renewal_that_the_disk_refuses_leaves_the_link_and_the_old_key_as_they_are(
