@@ -93,8 +93,9 @@ class Dashboard(App[int]):
             self.refresh_bindings()
 
 
-def run(target: Target) -> int:
-    """Shows the fleet of the master at `target` until the user leaves. From the main thread only.
+def run(*targets: Target) -> int:
+    """Shows the fleet of one cluster until the user leaves; its masters, the `targets`, are dialled
+    in turn. From the main thread only.
 
     Leaves on `q`, Ctrl-C, SIGINT, SIGTERM and SIGHUP, whatever the link is doing, and gives the
     terminal back as it was, and the signals to whoever handled them before. After an error in the
@@ -103,8 +104,13 @@ def run(target: Target) -> int:
     Returns:
         The exit code: 0 when it was left on purpose, 1 after an error.
     """
+    return show(Client(*targets))
+
+
+def show(source: Source, clock: Clock | None = None) -> int:
+    """The same for any source; `clock` is the one that it stamps what it reports by."""
     with _handlers_given_back():
-        return asyncio.run(_run(Dashboard(Client(target))))
+        return asyncio.run(_run(Dashboard(source, clock)))
 
 
 async def _run(app: Dashboard) -> int:

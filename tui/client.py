@@ -11,6 +11,7 @@ import random
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Final, NoReturn, TypeAlias, assert_never
 
@@ -80,16 +81,17 @@ Target: TypeAlias = UnixTarget | TlsTarget
 
 
 class Client:
-    """Keeps one viewer linked to `target`. Use each for one `run` at a time."""
+    """Keeps one viewer linked to one of the `targets`, which are dialled in turn. Use each for one
+    `run` at a time."""
 
-    def __init__(self, target: Target, *, rng: random.Random | None = None) -> None:
-        self._target = target
+    def __init__(self, *targets: Target, rng: random.Random | None = None) -> None:
+        self._targets = targets
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._retry = asyncio.Event()
         self._session: _Session | None = None
 
     def __repr__(self) -> str:
-        return f"<Client of {self._target}>"
+        return f"<Client of {', '.join(map(str, self._targets))}>"
 
     def retry_now(self) -> None:
         """Ends the current wait for the next attempt. Does nothing on a live link."""
@@ -106,21 +108,27 @@ class Client:
         Cancelling says goodbye and closes the connection, within `FAREWELL_S`.
         """
         loop = asyncio.get_running_loop()
-        link = Link(LinkState.CONNECTING, loop.time(), str(self._target))
+        targets = cycle(self._targets)
+        target = next(targets)
+        link = Link(LinkState.CONNECTING, loop.time(), str(target))
         away = LinkState.CONNECTING
         delays = self._delays()
         while True:
             viewer.on_link(link)
-            session = self._session = _Session(viewer, link, self._target, self._rng)
+            session = self._session = _Session(viewer, link, target, self._rng)
             try:
                 hopeless, reason = await session.run()
             finally:
                 self._session = None
             now_s = loop.time()
+            is_steady = False
             if session.link.state is LinkState.LIVE:
                 away = LinkState.LOST
-                if now_s - session.link.since_s >= STEADY_S:
-                    delays = self._delays()
+                is_steady = now_s - session.link.since_s >= STEADY_S
+            if is_steady:
+                delays = self._delays()
+            else:
+                target = next(targets)
             wait_s = None if hopeless else next(delays)
             link = replace(
                 _entering(session.link, LinkState.REFUSED if hopeless else away, now_s),
@@ -130,7 +138,8 @@ class Client:
             )
             viewer.on_link(link)
             await self._wait(wait_s)
-            link = replace(_entering(link, away, loop.time()), retry_at_s=None)
+            link = _entering(link, away, loop.time())
+            link = replace(link, address=str(target), retry_at_s=None)
 
     def _delays(self) -> Iterator[float]:
         return delays_s(self._rng, cap_s=RETRY_CAP_S)
