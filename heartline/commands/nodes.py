@@ -8,7 +8,12 @@ import click
 
 from heartline import reliability
 from heartline.fleet import Node, node_of, nodes_of
-from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.invocation import (
+    Invocation,
+    common_options,
+    pass_invocation,
+    viewing_options,
+)
 from heartline.node_argument import node_argument
 from heartline.plain import print_json
 from heartline.tables import print_pairs, print_table
@@ -41,7 +46,7 @@ class Order(NamedTuple):
     "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Only nodes so labelled."
 )
 @_json_option
-@common_options
+@viewing_options
 @pass_invocation
 def nodes(
     invocation: Invocation, states: tuple[str, ...], labels: tuple[str, ...], as_json: bool
@@ -81,7 +86,7 @@ def node() -> None:
 @node.command()
 @_node_argument
 @_json_option
-@common_options
+@viewing_options
 @pass_invocation
 def show(invocation: Invocation, name: str, as_json: bool) -> None:
     """Show everything the master knows about a node."""
