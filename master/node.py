@@ -42,6 +42,7 @@ class Node:
         "families",
         "filesystems",
         "first_seen_wall_ms",
+        "flapping",
         "inventory",
         "labels",
         "liveness",
@@ -81,6 +82,7 @@ class Node:
         self.filesystems: tuple[str, ...] = ()
         self.families: dict[str, FamilySample] = {}
         self.conflict = False
+        self.flapping = False
         self.session: AgentSession | None = None
 
     def __repr__(self) -> str:
@@ -142,4 +144,5 @@ class Node:
             NIL if self.core is None else msgspec.Raw(self.core),
             self.troubles,
             self.conflict,
+            self.flapping,
         )
