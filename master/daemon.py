@@ -33,6 +33,7 @@ from master.admission import Admission, AdmissionLimits
 from master.attention import Attention
 from master.audit import Audit
 from master.authority import open_authority, port_context, rotate_leaf
+from master.canary import Canary
 from master.context import Context
 from master.descriptors import raise_ceiling
 from master.enrolment import Enrolment, load_identities
@@ -50,6 +51,7 @@ from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
 from shared.addresses import parse_address
+from shared.attentive import AttentiveClock, keep_turning
 from shared.certificates import CertificateAuthority
 from shared.clock import wall_ms
 from shared.errors import UserError
@@ -119,7 +121,8 @@ def run(
                 is_first_start=is_new,
                 reload=reload,
                 print_line=print_line,
-            )
+            ),
+            clock=master.clock,
         )
     return 0
 
@@ -145,6 +148,8 @@ class Master:
         self.store: Final = store
         self.audit: Final = audit
         self._now_wall_ms: Final = now_wall_ms
+        self.clock: Final = AttentiveClock()
+        """What to run `serve` under."""
 
     async def serve(
         self,
@@ -196,7 +201,8 @@ class Master:
             nursery.start_soon,
             self._now_wall_ms,
         )
-        registry = Registry(context, feed)
+        canary = Canary()
+        registry = Registry(context, feed, lambda now_s: not canary.is_late(now_s))
         registry.load(now_s)
         enrolment = Enrolment(context, self.authority, load_identities(self.store), registry)
         attention = Attention(registry)
@@ -210,9 +216,11 @@ class Master:
                 node.certificate_expires_wall_ms = identity.expires_wall_ms
             if node.address:
                 admission.remember(node.node_id, parse_address(node.address).host)
+        nursery.start_soon(keep_turning, partial(_on_stall, events), self.clock)
         for task in (sweeper.run, feed.run, attention.run, self.store.run, registry.run):
             nursery.start_soon(task)
         nursery.start_soon(self.audit.run)
+        nursery.start_soon(canary.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 
     async def _announce(
@@ -319,6 +327,11 @@ class Parts:
         await self.entry.registry.save()
         self.context.events.record("master-stopped")
         await self.context.store.flush()
+
+
+def _on_stall(events: EventLog, missed_s: float) -> None:
+    _log.warning("the master was stalled", extra={"missed_s": round(missed_s, 2)})
+    events.record("master-stalled", text=f"for {missed_s:.1f} s; no node is judged by them")
 
 
 def admission_limits(settings: MasterSettings) -> AdmissionLimits:
