@@ -11,6 +11,8 @@ serve
 ├ Store        what may be written later
 ├ Registry     "last seen", every half minute
 ├ Audit        the limits' summary, every minute
+├ Canary       whether what is sent gets through to this process at all
+├ stalls       tells of the time in which this process was not there
 └ signals      SIGTERM and SIGINT stop, SIGHUP reloads
 """
 
@@ -51,7 +53,7 @@ from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
 from shared.addresses import parse_address
-from shared.attentive import AttentiveClock, keep_turning
+from shared.attentive import AttentiveClock, tell_of_stalls
 from shared.certificates import CertificateAuthority
 from shared.clock import wall_ms
 from shared.errors import UserError
@@ -216,7 +218,7 @@ class Master:
                 node.certificate_expires_wall_ms = identity.expires_wall_ms
             if node.address:
                 admission.remember(node.node_id, parse_address(node.address).host)
-        nursery.start_soon(keep_turning, partial(_on_stall, events), self.clock)
+        nursery.start_soon(tell_of_stalls, partial(_on_stall, events), self.clock)
         for task in (sweeper.run, feed.run, attention.run, self.store.run, registry.run):
             nursery.start_soon(task)
         nursery.start_soon(self.audit.run)
