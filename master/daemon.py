@@ -12,6 +12,8 @@ serve
 ├ Registry     "last seen", every half minute
 ├ Outages      what is to be stored of them; the master's own stalls
 ├ Audit        the limits' summary, every minute
+├ Canary       whether what is sent gets through to this process at all
+├ stalls       tells of the time in which this process was not there
 └ signals      SIGTERM and SIGINT stop, SIGHUP reloads
 """
 
@@ -52,7 +54,7 @@ from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
 from shared.addresses import parse_address
-from shared.attentive import AttentiveClock, keep_turning
+from shared.attentive import AttentiveClock, tell_of_stalls
 from shared.certificates import CertificateAuthority
 from shared.clock import wall_ms
 from shared.errors import UserError
@@ -220,7 +222,7 @@ class Master:
                 node.certificate_expires_wall_ms = identity.expires_wall_ms
             if node.address:
                 admission.remember(node.node_id, parse_address(node.address).host)
-        nursery.start_soon(keep_turning, partial(_on_stall, events), self.clock)
+        nursery.start_soon(tell_of_stalls, partial(_on_stall, events), self.clock)
         for task in (sweeper.run, feed.run, attention.run, self.store.run, registry.run):
             nursery.start_soon(task)
         nursery.start_soon(registry.outages.run)
