@@ -12,6 +12,8 @@ serve
 ├ Registry     "last seen", every half minute
 ├ Outages      what is to be stored of them; the master's own stalls
 ├ Audit        the limits' summary, every minute
+├ Canary       whether what is sent gets through to this process at all
+├ stalls       tells of the time in which this process was not there
 └ signals      SIGTERM and SIGINT stop, SIGHUP reloads
 """
 
@@ -34,6 +36,7 @@ from master.admission import Admission, AdmissionLimits
 from master.attention import Attention
 from master.audit import Audit
 from master.authority import open_authority, port_context, rotate_leaf
+from master.canary import Canary
 from master.context import Context
 from master.descriptors import raise_ceiling
 from master.enrolment import Enrolment, load_identities
@@ -51,6 +54,7 @@ from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
 from shared.addresses import parse_address
+from shared.attentive import AttentiveClock, tell_of_stalls
 from shared.certificates import CertificateAuthority
 from shared.clock import wall_ms
 from shared.errors import UserError
@@ -120,7 +124,8 @@ def run(
                 is_first_start=is_new,
                 reload=reload,
                 print_line=print_line,
-            )
+            ),
+            clock=master.clock,
         )
     return 0
 
@@ -146,6 +151,8 @@ class Master:
         self.store: Final = store
         self.audit: Final = audit
         self._now_wall_ms: Final = now_wall_ms
+        self.clock: Final = AttentiveClock()
+        """What to run `serve` under."""
 
     async def serve(
         self,
@@ -200,7 +207,8 @@ class Master:
             nursery.start_soon,
             self._now_wall_ms,
         )
-        registry = Registry(context, feed)
+        canary = Canary()
+        registry = Registry(context, feed, lambda now_s: not canary.is_late(now_s))
         registry.load(now_s)
         enrolment = Enrolment(context, self.authority, load_identities(self.store), registry)
         attention = Attention(registry)
@@ -214,10 +222,12 @@ class Master:
                 node.certificate_expires_wall_ms = identity.expires_wall_ms
             if node.address:
                 admission.remember(node.node_id, parse_address(node.address).host)
+        nursery.start_soon(tell_of_stalls, partial(_on_stall, events), self.clock)
         for task in (sweeper.run, feed.run, attention.run, self.store.run, registry.run):
             nursery.start_soon(task)
         nursery.start_soon(registry.outages.run)
         nursery.start_soon(self.audit.run)
+        nursery.start_soon(canary.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 
     async def _announce(
@@ -330,6 +340,11 @@ class Parts:
         await self.entry.registry.outages.stop()
         self.context.events.record("master-stopped")
         await self.context.store.flush()
+
+
+def _on_stall(events: EventLog, missed_s: float) -> None:
+    _log.warning("the master was stalled", extra={"missed_s": round(missed_s, 2)})
+    events.record("master-stalled", text=f"for {missed_s:.1f} s; no node is judged by them")
 
 
 def admission_limits(settings: MasterSettings) -> AdmissionLimits:

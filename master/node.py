@@ -54,6 +54,7 @@ class Node:
         "families",
         "filesystems",
         "first_seen_wall_ms",
+        "flapping",
         "inventory",
         "labels",
         "liveness",
@@ -101,6 +102,7 @@ class Node:
         self.filesystems: tuple[str, ...] = ()
         self.families: dict[str, SeenFamily] = {}
         self.conflict = False
+        self.flapping = False
         self.session: AgentSession | None = None
         self.shunned_until_s = 0.0
         """An agent that broke the protocol is not let in again before, on trio's clock."""
@@ -170,4 +172,5 @@ class Node:
             NIL if self.core is None else msgspec.Raw(self.core),
             self.troubles,
             self.conflict,
+            self.flapping,
         )

@@ -4,18 +4,20 @@ It owns the nodes and their states: what happens to one goes through here, so th
 event log, the store and the feed always agree.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import trio
 
 from master import node_rows
 from master.context import Context
-from master.detector import Detector
+from master.detector import Detector, Probe
 from master.feed import Feed
+from master.masses import common_ground
 from master.node import Node
 from master.outages import Outages
 from master.store import RETRY_S, Statement, StoreError
+from shared.addresses import parse_address, subnet
 from shared.liveness import Liveness, LivenessEvent, State
 from shared.text import NAME_LIMIT_CHARACTERS, clean_name
 
@@ -38,14 +40,22 @@ class NoSuchNodeError(KeyError):
         self.candidates: Final = candidates
 
 
-class Registry:
-    """Every known node, by id."""
+def _always(now_s: float) -> bool:  # noqa: ARG001 - the signature of a canary's
+    return True
 
-    def __init__(self, context: Context, feed: Feed) -> None:
+
+class Registry:
+    """Every known node, by id. `is_well` says whether the master itself is, by the master's
+    clock."""
+
+    def __init__(
+        self, context: Context, feed: Feed, is_well: Callable[[float], bool] = _always
+    ) -> None:
         self._context = context
         self._store = context.store
         self._feed = feed
-        self._detector = Detector(context.sweeper, self._on_transition)
+        self._is_well = is_well
+        self._detector = Detector(context.sweeper, self)
         self._nodes: dict[str, Node] = {}
         self._names: dict[str, str] = {}
         self._told: dict[str, State] = {}
@@ -204,9 +214,18 @@ class Registry:
         self._names[node.name] = node.node_id
         self._detector.know(node.node_id, node.liveness)
 
-    def _on_transition(self, node_id: str, after: Liveness) -> None:
+    def probe(self, node_id: str) -> Probe | None:
+        """For the detector: the node's link."""
+        return self._nodes[node_id].session
+
+    def master_is_well(self, now_s: float) -> bool:
+        """For the detector: whether what agents send gets through at all."""
+        return self._is_well(now_s)
+
+    def changed(self, node_id: str, before: Liveness, after: Liveness) -> None:
+        """For the detector: a node's state is another one."""
         node = self._nodes[node_id]
-        before, node.liveness = node.liveness.state, after
+        node.liveness = after
         node.since_wall_ms = self._context.wall_ms()
         self._unsaved.lives[node_id] = node
         self._feed.vitals_changed(node_id)
@@ -223,4 +242,31 @@ class Registry:
                 after=after.state,
                 text=after.reason,
             )
-        self.outages.changed(node, before, after, trio.current_time())
+        self.outages.changed(node, before.state, after, trio.current_time())
+
+    def mass_event(self, node_ids: tuple[str, ...], alive: int) -> None:
+        """For the detector: these nodes fell silent together."""
+        marks = {node.node_id: frozenset(_marks(node)) for node in self._nodes.values()}
+        shared_marks = common_ground(node_ids, marks)
+        where = f"; all of {', '.join(shared_marks)}" if shared_marks else ""
+        self._context.events.record(
+            "mass",
+            text=f"{len(node_ids)} of {alive} nodes fell silent at once{where}: network or master?",
+        )
+
+    def flapping_changed(self, node_id: str, *, is_on: bool) -> None:
+        """For the detector: a node has begun, or ceased, to come and go."""
+        node = self._nodes[node_id]
+        node.flapping = is_on
+        self._feed.vitals_changed(node_id)
+        self._context.events.record(
+            "flapping" if is_on else "steady", node_id=node_id, name=node.name
+        )
+
+
+def _marks(node: Node) -> Iterator[str]:
+    """What a node may have in common with others: its labels and its subnet."""
+    for key, value in (node.agent_labels | node.labels).items():
+        yield f"{key}={value}"
+    if node.address:
+        yield subnet(parse_address(node.address).host)

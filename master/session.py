@@ -86,14 +86,18 @@ class Session:
         settings = self._patience()
         match judge(self._silence(), settings, now_s):
             case Verdict.PING:
-                self._pinged_s = now_s
-                self.link.post(m.Ping(int(now_s * 1000)))
+                self.ping(now_s)
             case Verdict.SILENT:
                 self.end(Parting.SILENT, f"nothing was heard for {settings.read_timeout_s:g} s")
             case Verdict.SLOW:
                 self.end(Parting.SLOW, f"nothing was read for {settings.write_timeout_s:g} s")
             case Verdict.WAIT:
                 pass  # something arrived in the meantime
+
+    def ping(self, now_s: float) -> None:
+        """Asks the peer for a sign of life."""
+        self._pinged_s = now_s
+        self.link.post(m.Ping(int(now_s * 1000)))
 
     def count_message(self) -> None:
         """Call for every message that arrives.

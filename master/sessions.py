@@ -23,7 +23,7 @@ from master.session import WINDOW_S, MasterLink, Session
 from master.store import StoreError
 from shared import messages as m
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
-from shared.liveness import BeatArrived, Joined, LinkBroke, SaidGoodbye
+from shared.liveness import BeatArrived, Evidence, Joined, LinkBroke, SaidGoodbye
 from shared.messages import Parting
 from shared.metrics import Core
 from shared.text import NAME_LIMIT_CHARACTERS, clean
@@ -158,6 +158,17 @@ class AgentSession(Session):
         self._sessions.context.sweeper.schedule(self)
         self._sessions.context.spawn(self.link.drain)
 
+    def evidence(self) -> Evidence:
+        """Whether the peer's kernel has acknowledged all that was sent."""
+        unacknowledged = self.link.stream.unacknowledged()
+        if unacknowledged is None:
+            return Evidence.UNKNOWN
+        return Evidence.SILENT if unacknowledged else Evidence.ANSWERS
+
+    def has_unread(self) -> bool:
+        """Whether something has arrived that has not been read."""
+        return self.link.stream.has_unread()
+
     async def _live(self, hello: m.AgentHello, period_ms: int) -> None:
         sessions, node, now_s = self._sessions, self.node, trio.current_time()
         if not sessions.still_admits(node):
@@ -230,7 +241,7 @@ class AgentSession(Session):
         node.troubles = clean_troubles(beat.troubles) if beat.troubles else ()
         if node.conflict:
             node.conflict = self._sessions.still_in_conflict(node, now_s)
-        arrived = BeatArrived(beat.next_in_ms / 1000, node.period_ms / 1000)
+        arrived = BeatArrived(beat.mono_ms / 1000, beat.next_in_ms / 1000, node.period_ms / 1000)
         registry.apply(node, arrived, now_s)
         registry.seen(node, now_s)
         self.link.post(m.Ack(beat.sequence))

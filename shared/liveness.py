@@ -1,34 +1,59 @@
-"""When a node is up, late, lost or down: one pure function and its deadline.
+"""When a node is up, late, hung, lost or down: one pure function and its deadline.
 
     next = step(liveness, event, now_s)          # what an event makes of a node
-    at_s = deadline_s(next)                      # when silence alone will change it
+    at_s = deadline_s(next)                      # when silence will change it, or be looked into
 
-`now_s` is the master's monotonic clock, always an argument: nothing here reads a clock. The driver
-calls `step` with `DeadlinePassed` once `deadline_s` has come. Evidence (is the host's kernel still
-answering, was the master itself attentive) adds events here; it does not change the shape.
+`now_s` is the master's attentive clock, always an argument: nothing here reads a clock. The driver
+calls `step` with `DeadlinePassed` once `deadline_s` has come, and adds what the peer's kernel
+shows.
 
     never-seen ─▶ joining ─▶ up ─▶ late ─▶ down          silence
-                             up, late ─▶ lost ─▶ down    the link broke without a goodbye
+                             late ◀─▶ hung ─▶ down       … though the host's kernel answers
+                             up, late, hung ─▶ lost ─▶ down   the link broke without a goodbye
                              any ─▶ left                 goodbye was said
                              any ─▶ revoked              by the operator; final
     awaited ─▶ up | down                                 after the master itself was restarted
+
+Timing alone cannot beat a fixed timeout; evidence can. A process that is stopped and a host that is
+gone are equally silent, but the kernel of the first still acknowledges: it gets a long horizon, the
+other a short one. How late a beat has to be is learnt from the link (`shared.arrivals`).
 """
 
-from enum import StrEnum
+import math
+from enum import Enum, StrEnum
 from typing import Final, TypeAlias, assert_never
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from shared.arrivals import Arrivals, first, none_yet, observe, peak_s
 from shared.backoff import BACKOFF_CAP_S
 
-LATE_MARGIN_S: Final = 1.0
-"""How long after the promised instant a beat is late: a scheduling hiccup or one lost packet is
-not."""
+LATE_FLOOR_S: Final = 1.0
+"""How long after the instant that was promised a beat is late, at the least: a scheduling hiccup or
+one lost packet is not lateness."""
 
-DOWN_PERIODS: Final = 2.5
-"""Silence of so many periods means down: the second beat is missing and half a period has gone by,
-12.5 s at 5 s."""
+PEAK_FACTOR: Final = 1.25
+"""Margins are this many times the greatest lateness seen lately."""
+
+DOWN_LEAST_PERIODS: Final = 1.5
+DOWN_MOST_PERIODS: Final = 4.0
+"""A host whose kernel does not answer is down so many periods after the beat that is missing:
+12.5 s after the last one at 5 s on a good link, at most 25 s on a bad one."""
+
+HUNG_PERIODS: Final = 5.0
+"""The same for a process that is stopped on a host that answers: 30 s after the last beat at 5 s.
+Swapping, a frozen container, a debugger: most come back."""
+
+HUNG_REASON: Final = "the host answers, the agent does not"
+
+LOOK_AGAIN_S: Final = 1.0
+"""How long after the ping, and how often, the peer's kernel is asked whether it has
+acknowledged."""
+
+SILENT_AFTER_S: Final = 2.5
+"""A host that answered is not silent before several looks in a row have found nothing: one lost
+packet is no evidence."""
 
 LONGEST_PROMISE: Final = 1.5
 """In periods: the first beat on a link goes out off the grid and promises an instant on it that is
@@ -75,23 +100,52 @@ SEVERITY: Final = (
 )
 """Problems first: the order in which people want to see nodes."""
 
-_ALIVE: Final = frozenset({State.UP, State.LATE, State.HUNG})
-_EXPECTED: Final = _ALIVE | {State.JOINING, State.LOST, State.AWAITED}
+ALIVE: Final = frozenset({State.UP, State.LATE, State.HUNG})
+"""States of a node whose link stands and has beaten."""
+
+_EXPECTED: Final = ALIVE | {State.JOINING, State.LOST, State.AWAITED}
+
+
+class Evidence(Enum):
+    """What the peer's kernel shows, once the silent peer has been pinged."""
+
+    UNKNOWN = "unknown"
+    """There is no telling: no link, or a system without TCP_INFO."""
+    ANSWERS = "answers"
+    """It has acknowledged all that was sent: the host is there, its agent does not run."""
+    SILENT = "silent"
+    """It has not: the host is gone, or the way to it."""
 
 
 class Liveness(Struct, frozen=True, gc=False):
-    """What is known of one node's life. All times are on the master's monotonic clock."""
+    """What is known of one node's life. All times are on the master's attentive clock."""
 
     state: State
     since_s: float
     """When the state began."""
     reason: str = ""
-    heard_s: float = 0.0
-    """When the last beat (or welcome) arrived."""
-    next_in_s: float = 5.0
-    """How soon after that the next beat was promised."""
     period_s: float = 5.0
-    """How often the agent has been asked to beat."""
+    """How often the agent has been asked to beat, or beats of its own will when that is longer."""
+    arrivals: Arrivals | None = None
+    """What the beats of the present link have shown; None before the first."""
+    looked_s: float = 0.0
+    """When a late node was last pinged or looked into."""
+    answered_s: float = -math.inf
+    """When the kernel of a node that is late or hung was last seen to answer."""
+
+
+class Horizons(Struct, frozen=True, gc=False):
+    """How soon it is noticed when a node that beats falls silent: seconds from its last beat."""
+
+    late_in_s: float
+    down_in_s: float
+    """When its host is gone, or the way to it."""
+    hung_down_in_s: float
+    """When its host answers and its agent does not."""
+    lost_down_in_s: float
+    """When its link breaks: seconds from then."""
+    margin_s: float
+    """What the lateness that the link has shown calls for."""
 
 
 class Joined(Struct, frozen=True, gc=False):
@@ -101,9 +155,10 @@ class Joined(Struct, frozen=True, gc=False):
 
 
 class BeatArrived(Struct, frozen=True, gc=False):
-    """A beat arrived, with the promise of the next, from an agent asked to beat every
-    `period_s`."""
+    """A beat arrived that was sent at `mono_s` on the agent's clock, with the promise of the next,
+    from an agent asked to beat every `period_s`."""
 
+    mono_s: float
     next_in_s: float
     period_s: float
 
@@ -125,7 +180,9 @@ class Revoked(Struct, frozen=True, gc=False):
 
 
 class DeadlinePassed(Struct, frozen=True, gc=False):
-    """`deadline_s` has come."""
+    """`deadline_s` has come; of a late or hung node with what its kernel shows."""
+
+    evidence: Evidence = Evidence.UNKNOWN
 
 
 LivenessEvent: TypeAlias = Joined | BeatArrived | LinkBroke | SaidGoodbye | Revoked | DeadlinePassed
@@ -150,34 +207,31 @@ def step(node: Liveness, event: LivenessEvent, now_s: float) -> Liveness:
     if node.state is State.REVOKED:
         return node
     match event:
-        case BeatArrived(next_in_s, period_s):
-            since_s = node.since_s if node.state is State.UP else now_s
-            return Liveness(State.UP, since_s, "", now_s, next_in_s, period_s)
+        case BeatArrived():
+            return _beaten(node, event, now_s)
         case Joined(period_s):
-            if node.state in _ALIVE:
-                return replace(node, heard_s=now_s, next_in_s=period_s, period_s=period_s)
-            return Liveness(State.JOINING, now_s, "", now_s, period_s, period_s)
+            return _joined(node, period_s, now_s)
         case LinkBroke(reason):
-            if node.state not in _ALIVE and node.state is not State.JOINING:
+            if node.state not in ALIVE and node.state is not State.JOINING:
                 return node
             return replace(node, state=State.LOST, since_s=now_s, reason=reason)
         case SaidGoodbye(reason):
             return replace(node, state=State.LEFT, since_s=now_s, reason=reason)
         case Revoked():
             return replace(node, state=State.REVOKED, since_s=now_s, reason="by the operator")
-        case DeadlinePassed():
-            return _silent(node, now_s)
+        case DeadlinePassed(evidence):
+            return _silent(node, evidence, now_s)
         case _:
             assert_never(event)
 
 
 def deadline_s(node: Liveness) -> float | None:
-    """When `node` changes by silence alone, or None when it does not."""
+    """When `node` changes by silence alone, or is to be looked into; None when it does not."""
     match node.state:
         case State.UP:
-            return node.heard_s + node.next_in_s + LATE_MARGIN_S
+            return late_s(node)
         case State.LATE | State.HUNG:
-            return max(node.heard_s + DOWN_PERIODS * _kept_period_s(node), node.since_s)
+            return min(down_s(node), node.looked_s + LOOK_AGAIN_S)
         case State.LOST:
             return node.since_s + LOST_GRACE_S
         case State.JOINING:
@@ -190,18 +244,109 @@ def deadline_s(node: Liveness) -> float | None:
             assert_never(node.state)
 
 
-def _kept_period_s(node: Liveness) -> float:
-    # Not the promise itself, which on a new link is half a period or one and a half.
-    return max(node.period_s, node.next_in_s / LONGEST_PROMISE)
+def late_s(node: Liveness) -> float:
+    """When a node that is up becomes late: its promise and max(1 s, min(1.25 P, period))."""
+    arrivals = node.arrivals
+    if arrivals is None:
+        return node.since_s + node.period_s + LATE_FLOOR_S
+    return arrivals.due_s + max(LATE_FLOOR_S, min(PEAK_FACTOR * arrivals.peak_s, node.period_s))
 
 
-def _silent(node: Liveness, now_s: float) -> Liveness:
+def down_s(node: Liveness) -> float:
+    """When a late or hung node is down, should nothing be heard until then; not before `since_s`.
+
+    The period and 1.25 P, within 1.5 and 4 periods, from the promise or the last arrival, whichever
+    is later (under TCP a late beat brings the next ones late too), or from the last answer of its
+    host. However often the host answers, five periods after the promise is the end.
+    """
+    arrivals, period_s = node.arrivals, node.period_s
+    if arrivals is None:
+        from_s, margin_s = node.since_s, 0.0
+    else:
+        from_s = max(arrivals.due_s, arrivals.heard_s)
+        margin_s = PEAK_FACTOR * peak_s(arrivals, node.since_s)
+    at_s = from_s + HUNG_PERIODS * period_s
+    if node.state is not State.HUNG:
+        horizon_s = min(
+            max(period_s + margin_s, DOWN_LEAST_PERIODS * period_s), DOWN_MOST_PERIODS * period_s
+        )
+        at_s = min(at_s, max(from_s, node.answered_s) + horizon_s)
+    return max(node.since_s, at_s)
+
+
+def horizons(node: Liveness) -> Horizons | None:
+    """What the node's present promise, margin and horizon mean; None of a node that does not
+    beat."""
+    arrivals = node.arrivals
+    if node.state not in ALIVE or arrivals is None or not arrivals.filled:
+        return None
+    at_s, heard_s = late_s(node), arrivals.heard_s
+    silent = replace(node, state=State.LATE, since_s=at_s, answered_s=-math.inf)
+    return Horizons(
+        late_in_s=at_s - heard_s,
+        down_in_s=down_s(silent) - heard_s,
+        hung_down_in_s=down_s(replace(silent, state=State.HUNG)) - heard_s,
+        lost_down_in_s=LOST_GRACE_S,
+        margin_s=PEAK_FACTOR * arrivals.peak_s,
+    )
+
+
+def _beaten(node: Liveness, beat: BeatArrived, now_s: float) -> Liveness:
+    before = node.arrivals
+    if before is None:
+        arrivals = first(now_s, beat.mono_s, beat.next_in_s)
+    else:
+        arrivals = observe(before, now_s, beat.mono_s, beat.next_in_s)
+    since_s = node.since_s if node.state is State.UP else now_s
+    period_s = max(beat.period_s, beat.next_in_s / LONGEST_PROMISE)
+    return Liveness(State.UP, since_s, "", period_s, arrivals)
+
+
+def _joined(node: Liveness, period_s: float, now_s: float) -> Liveness:
+    # Another link, perhaps another process with another clock; as bad a line as it was.
+    arrivals = none_yet(now_s, period_s, _peak_s(node, now_s))
+    if node.state in ALIVE:
+        return replace(node, period_s=period_s, arrivals=arrivals)
+    return Liveness(State.JOINING, now_s, "", period_s, arrivals)
+
+
+def _peak_s(node: Liveness, now_s: float) -> float:
+    return 0.0 if node.arrivals is None else peak_s(node.arrivals, now_s)
+
+
+def _silent(node: Liveness, evidence: Evidence, now_s: float) -> Liveness:
     at_s = deadline_s(node)
     if at_s is None or now_s < at_s:
         return node
-    if node.state is State.UP:
-        return replace(node, state=State.LATE, since_s=now_s, reason="no beat when promised")
-    return replace(node, state=State.DOWN, since_s=now_s, reason=_why_down(node))
+    match node.state:
+        case State.UP:
+            return replace(
+                node,
+                state=State.LATE,
+                since_s=now_s,
+                reason="no beat when promised",
+                looked_s=now_s,
+            )
+        case State.LATE | State.HUNG:
+            return _looked_into(node, evidence, now_s)
+        case _:
+            return replace(node, state=State.DOWN, since_s=now_s, reason=_why_down(node))
+
+
+def _looked_into(node: Liveness, evidence: Evidence, now_s: float) -> Liveness:
+    if evidence is Evidence.ANSWERS:
+        node = replace(node, answered_s=now_s)
+        if node.state is State.LATE:
+            node = replace(node, state=State.HUNG, since_s=now_s, reason=HUNG_REASON)
+    elif (
+        evidence is Evidence.SILENT
+        and node.state is State.HUNG
+        and now_s >= node.answered_s + SILENT_AFTER_S
+    ):
+        node = replace(node, state=State.LATE, since_s=now_s, reason="its host has gone silent")
+    if now_s >= down_s(node):
+        return replace(node, state=State.DOWN, since_s=now_s, reason=_why_down(node))
+    return replace(node, looked_s=now_s)
 
 
 def _why_down(node: Liveness) -> str:
@@ -212,5 +357,7 @@ def _why_down(node: Liveness) -> str:
             return "no beat after joining"
         case State.AWAITED:
             return "did not come back after the master's restart"
+        case State.HUNG:
+            return f"hung: {HUNG_REASON}"
         case _:
-            return "unreachable: no beat"
+            return "unreachable: no beat, and its host does not answer"

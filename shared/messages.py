@@ -443,6 +443,8 @@ class NodeVitals(Struct, frozen=True, array_like=True, gc=False):
     """A `shared.metrics.Core`, or nil before the first beat."""
     troubles: tuple[Trouble, ...] = ()
     conflict: bool = False
+    flapping: bool = False
+    """Comes and goes: it has been back too often lately."""
 
 
 class Watch(Message, frozen=True, array_like=True, gc=False):

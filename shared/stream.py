@@ -12,6 +12,7 @@ Rules:
 - What goes wrong with the peer is a `LinkBrokenError` that says how.
 """
 
+import select
 import socket
 import ssl
 from typing import Final, Protocol, cast
@@ -19,7 +20,7 @@ from typing import Final, Protocol, cast
 import trio
 
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
-from shared.tcp import bytes_received
+from shared.tcp import bytes_received, unacknowledged
 
 RECEIVE_BYTES: Final = 16 * 1024
 """One TLS record at most, and the most one peer is read before the others get their turn."""
@@ -41,6 +42,14 @@ class LinkStream(Protocol):
 
     async def wait_writable(self) -> None:
         """Until `send_nowait` is worth repeating. Raises LinkBrokenError."""
+        ...
+
+    def has_unread(self) -> bool:
+        """Whether something has arrived that nobody has read."""
+        ...
+
+    def unacknowledged(self) -> int | None:
+        """How much of what was sent the peer's kernel has not acknowledged; None: no telling."""
         ...
 
     def shutdown(self) -> None:
@@ -140,6 +149,17 @@ class SocketStream:
         async with self._writers:  # trio lets one task at a time wait for a socket
             await _wait(trio.lowlevel.wait_writable, self.socket)
 
+    def has_unread(self) -> bool:
+        sock = self._socket
+        if sock is None:
+            return False
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return True
+        return _is_readable(sock)
+
+    def unacknowledged(self) -> int | None:
+        return None if self._socket is None else unacknowledged(self._socket)
+
     def shutdown(self) -> None:
         if self._socket is None:
             return
@@ -189,6 +209,14 @@ def tls_server(sock: socket.socket, context: ssl.SSLContext) -> SocketStream:
     sock.getpeername()
     wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
     return SocketStream(wrapped)
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    if not hasattr(select, "poll"):
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()  # unlike select, also for descriptors from 1024 on
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 class _Wait(Protocol):

@@ -18,6 +18,9 @@ NOTSENT_LOWAT_BYTES: Final = 16 * 1024
 """How much unsent data the kernel takes before it says "would block": what a beat may have to wait
 behind."""
 
+_UNACKED_OFFSET: Final = 24
+"""`tcpi_unacked` in the same."""
+
 _BYTES_RECEIVED_OFFSET: Final = 128
 """`tcpi_bytes_received` in `struct tcp_info` (linux/tcp.h), since Linux 4.1."""
 
@@ -47,6 +50,24 @@ def bytes_received(sock: socket.socket) -> int | None:
     if len(info) < _BYTES_RECEIVED_OFFSET + 8:
         return None
     (count,) = struct.unpack_from("=Q", info, _BYTES_RECEIVED_OFFSET)
+    return int(count)
+
+
+def unacknowledged(sock: socket.socket) -> int | None:
+    """Segments sent that the peer's kernel has not acknowledged; None where ours does not tell.
+
+    It is the kernel that acknowledges: of a stopped process as well as of a running one, but not of
+    a host that is gone.
+    """
+    if not hasattr(socket, "TCP_INFO"):
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED_OFFSET + 4)
+    except OSError:
+        return None
+    if len(info) < _UNACKED_OFFSET + 4:
+        return None
+    (count,) = struct.unpack_from("=I", info, _UNACKED_OFFSET)
     return int(count)
 
 

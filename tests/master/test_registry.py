@@ -17,7 +17,7 @@ from shared.liveness import AWAITED_S, BeatArrived, Joined, LinkBroke, Revoked, 
 from tests.master.assembled import assembled, memory_store, virtual_wall_ms
 from tests.master.test_store import full
 
-BEAT = BeatArrived(5.0, 5.0)
+BEAT = BeatArrived(0.0, 5.0, 5.0)
 
 
 @pytest.fixture

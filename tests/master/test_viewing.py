@@ -42,7 +42,7 @@ def add_nodes(master: Assembled, count: int, first: int = 0) -> list[Node]:
 def beat_all(master: Assembled, nodes: Iterable[Node]) -> None:
     now_s = trio.current_time()
     for node in nodes:
-        master.registry.apply(node, BeatArrived(60, 60), now_s)
+        master.registry.apply(node, BeatArrived(now_s, 60, 60), now_s)
         master.registry.seen(node, now_s)
 
 
