@@ -51,6 +51,14 @@ class Line:
         """See `LinkStream`."""
         await self._stream.wait_writable()
 
+    def has_unread(self) -> bool:
+        """See `LinkStream`."""
+        return self._stream.has_unread()
+
+    def unacknowledged(self) -> int | None:
+        """See `LinkStream`."""
+        return self._stream.unacknowledged()
+
     def shutdown(self) -> None:
         """See `LinkStream`."""
         if not self._is_taken:
