@@ -3,10 +3,11 @@
 import datetime as dt
 import errno
 import os
+import random
 import shutil
 import socket
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from itertools import repeat
 from pathlib import Path
@@ -45,6 +46,7 @@ from tests.network.cluster import (
 )
 from tests.network.scripted_master import MasterEnd, Script, ScriptedMaster, scripted_master
 from tests.power_cut import PowerCut, power_cut_before
+from tests.resolver import Resolver
 
 NOW = dt.datetime.now(dt.UTC)
 NODE_ID = "0123456789abcdef"
@@ -76,7 +78,11 @@ def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Agents that hardly wait before they dial again: where it is not about how long."""
-    monkeypatch.setattr(linker_module, "delays_s", lambda _: repeat(0.01))
+
+    def soon(_: random.Random) -> Iterator[float]:
+        return repeat(0.01)
+
+    monkeypatch.setattr(linker_module, "delays_s", soon)
 
 
 def agent_of(
@@ -201,24 +207,17 @@ async def test_settings_say_where_the_master_is_now(
 
 @pytest.mark.usefixtures("hasty")
 async def test_name_is_resolved_anew_each_time(
-    authority: CertificateAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    authority: CertificateAuthority, tmp_path: Path
 ) -> None:
     async with (
         scripted_master(authority, part(Parting.RESTARTING)) as first,
         scripted_master(authority, welcome) as second,
     ):
-        ports = iter([first.address.port, second.address.port])
-        asked: list[str] = []
-
-        async def getaddrinfo(host: str, *_: object, **__: object) -> list[object]:
-            asked.append(host)
-            kind = socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
-            return [(*kind, "", (LOOPBACK, next(ports)))]
-
-        monkeypatch.setattr(trio.socket, "getaddrinfo", getaddrinfo)
+        resolver = Resolver(first.address, second.address)
+        trio.socket.set_custom_hostname_resolver(resolver)
         async with running(agent_of(authority, tmp_path, Address("master.example", 7700))):
             await eventually(lambda: second.hellos == 1)
-        assert asked == ["master.example", "master.example"]
+        assert resolver.asked == ["master.example", "master.example"]
 
 
 @pytest.mark.usefixtures("hasty")
