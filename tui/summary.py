@@ -4,14 +4,18 @@ Pure: values in, `Piece`s out. What does not fit is given up from the end by who
 the most important comes first.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+
+from rich.cells import cell_len
 
 from tui import formats
 from tui.fleet import Fleet, Moment, Node
 from tui.link import Link, LinkState
 from tui.pause import Pause
 from tui.tones import DEGRADED, Piece, Pieces, Tone, mark
+from tui.view import Group, View
 
 _LINK_MARKS = {
     LinkState.CONNECTING: ("◌ connecting", Tone.JOINING),
@@ -135,6 +139,35 @@ def bar(tallies: Sequence[tuple[str, int]], width: int) -> Pieces:
         Piece("━" * length, mark(state).tone)
         for (state, _), length in zip(tallies, cells, strict=True)
     )
+
+
+def width_of(pieces: Pieces) -> int:
+    """How many cells the pieces take."""
+    return sum(cell_len(piece.text) for piece in pieces)
+
+
+def arrangement(view: View, nodes: int) -> Pieces:
+    """How the fleet is filtered, grouped and sorted; empty where it is shown as it stands."""
+    wanted = view.arrangement
+    pieces: list[Piece] = []
+    if wanted.filter or wanted.is_faults_only:
+        what = " ".join(filter(None, (wanted.filter.text, "faults only" * wanted.is_faults_only)))
+        pieces.append(Piece(f"{formats.count(view.shown)} of {formats.count(nodes)}", Tone.STRONG))
+        pieces.append(Piece(f"  {what}", Tone.WARM))
+    if wanted.group:
+        pieces.append(Piece(f"  by {wanted.group}", Tone.BRAND))
+    return tuple(pieces)
+
+
+def of_group(group: Group) -> tuple[Pieces, Pieces]:
+    """One group in two lines: what it is, and what is the matter in it."""
+    tally = Counter(node.state for node in group.nodes)
+    states: list[Piece] = []
+    for state, number in tally.most_common():
+        shape, tone = mark(state)
+        states += (Piece(f"{shape} {number}", tone), Piece(f" {state}   ", Tone.MUTED))
+    count = f"  {formats.count(len(group.nodes))} nodes"
+    return (Piece(group.title, Tone.STRONG), Piece(count, Tone.MUTED)), tuple(states)
 
 
 def inspection(node: Node, moment: Moment) -> tuple[Pieces, Pieces]:

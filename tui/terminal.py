@@ -12,20 +12,26 @@ from typing import Any, TextIO, cast
 from textual.app import App
 from textual.driver import Driver
 
+from tui.ascii import to_ascii
+from tui.look import Symbols
+
 
 class VanishingFile:
     """A text file that swallows what can no longer be written, after saying so once."""
 
-    def __init__(self, file: TextIO, vanished: Callable[[], None]) -> None:
+    def __init__(
+        self, file: TextIO, vanished: Callable[[], None], *, is_ascii: bool = False
+    ) -> None:
         self._file = file
         self._vanished = vanished
+        self._is_ascii = is_ascii
         self._is_gone = False
 
     def write(self, text: str) -> int:
         """Writes, or pretends to."""
         if not self._is_gone:
             try:
-                self._file.write(text)
+                self._file.write(to_ascii(text) if self._is_ascii else text)
             except OSError:
                 self._give_up()
         return len(text)
@@ -47,8 +53,10 @@ class VanishingFile:
         self._vanished()
 
 
-def outliving(driver: type[Driver]) -> type[Driver]:
+def outliving(driver: type[Driver], symbols: Symbols = Symbols.BRAILLE) -> type[Driver]:
     """The driver that Textual has chosen, made to end the dashboard when its terminal is gone.
+
+    It writes nothing but ASCII where `symbols` says so.
 
     Drivers that are not for a POSIX terminal are returned as they are.
     """
@@ -58,6 +66,8 @@ def outliving(driver: type[Driver]) -> type[Driver]:
 
     if driver is not LinuxDriver:
         return driver
+
+    is_ascii = symbols is Symbols.ASCII
 
     class TerminalDriver(LinuxDriver):
         def __init__(
@@ -70,7 +80,7 @@ def outliving(driver: type[Driver]) -> type[Driver]:
         ) -> None:
             super().__init__(app, debug=debug, mouse=mouse, size=size)  # pyright: ignore[reportUnknownMemberType]
             written: Any = self._file
-            self._file = cast("Any", VanishingFile(written, self._leave))
+            self._file = cast("Any", VanishingFile(written, self._leave, is_ascii=is_ascii))
 
         def _leave(self) -> None:
             """Called in the thread that writes."""

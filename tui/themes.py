@@ -1,4 +1,9 @@
-"""The colours of the dashboard; what it tells apart has names of its own that every theme fills."""
+"""The colours of the dashboard; what it tells apart has names of its own that every theme fills.
+
+No colour is the only sign of anything: states have a shape and a word, values their number. The
+palettes keep good, worth an eye and bad apart in lightness too, for eyes that do not tell red from
+green.
+"""
 
 from collections.abc import Mapping
 from typing import Final
@@ -13,6 +18,7 @@ COLOURS: Final[Mapping[str, str]] = {
     "tone-other": "#d2a8ff",
     "row-cursor": "#1c3350",
     "banner": "#5c1f2a",
+    "banner-paused": "#4a3d12",
     "state-up": "#3fb97f",
     "state-joining": "#39c5cf",
     "state-awaited": "#58a6ff",
@@ -22,6 +28,17 @@ COLOURS: Final[Mapping[str, str]] = {
     "state-down": "#f2555a",
 }
 """What a theme uses unless it says otherwise; whole colours, since cells are not blended."""
+
+
+def _footer(key: str, ground: str) -> dict[str, str]:
+    return {
+        "footer-key-foreground": key,
+        "footer-background": ground,
+        "footer-item-background": ground,
+        "footer-description-background": ground,
+        "footer-key-background": ground,
+    }
+
 
 DARK: Final = Theme(
     name="heartline-dark",
@@ -36,14 +53,116 @@ DARK: Final = Theme(
     warning="#e3b341",
     error="#f2555a",
     accent="#d2a8ff",
+    variables=_footer("#58a6ff", "#151a21"),
+)
+
+LIGHT: Final = Theme(
+    name="heartline-light",
+    dark=False,
+    background="#fbfcfd",
+    surface="#eef1f5",
+    panel="#e3e8ee",
+    foreground="#1f2933",
+    primary="#0550ae",
+    secondary="#0a7480",
+    success="#116b3c",
+    warning="#8a5a00",
+    error="#b3121d",
+    accent="#6f3fb5",
     variables={
-        "footer-key-foreground": "#58a6ff",
-        "footer-background": "#151a21",
-        "footer-item-background": "#151a21",
-        "footer-description-background": "#151a21",
-        "footer-key-background": "#151a21",
+        "tone-muted": "#57636f",
+        "tone-faint": "#c3ccd6",
+        "tone-away": "#6e7986",
+        "tone-series": "#0969da",
+        "tone-other": "#8250df",
+        "row-cursor": "#cfe3ff",
+        "banner": "#ffd7d9",
+        "banner-paused": "#fff0c2",
+        "state-up": "#116b3c",
+        "state-joining": "#0a7480",
+        "state-awaited": "#0550ae",
+        "state-late": "#8a5a00",
+        "state-hung": "#a34500",
+        "state-lost": "#9a2795",
+        "state-down": "#b3121d",
+        **_footer("#0550ae", "#eef1f5"),
     },
 )
 
-THEMES: Final = (DARK,)
-"""All of them; the first is used."""
+CONTRAST: Final = Theme(
+    name="heartline-contrast",
+    dark=True,
+    background="#000000",
+    surface="#000000",
+    panel="#1a1a1a",
+    foreground="#ffffff",
+    primary="#6ab7ff",
+    secondary="#00ffff",
+    success="#00ff9c",
+    warning="#ffd700",
+    error="#ff6b6b",
+    accent="#ff9cff",
+    variables={
+        "tone-muted": "#d0d0d0",
+        "tone-faint": "#808080",
+        "tone-away": "#b8b8b8",
+        "tone-series": "#6ab7ff",
+        "tone-other": "#ff9cff",
+        "row-cursor": "#003c8f",
+        "banner": "#8b0000",
+        "banner-paused": "#5c4a00",
+        "state-up": "#00ff9c",
+        "state-joining": "#00ffff",
+        "state-awaited": "#6ab7ff",
+        "state-late": "#ffd700",
+        "state-hung": "#ff9f40",
+        "state-lost": "#ff9cff",
+        "state-down": "#ff6b6b",
+        **_footer("#6ab7ff", "#000000"),
+    },
+)
+
+PLAIN: Final = Theme(
+    name="heartline-plain",
+    dark=True,
+    background="#000000",
+    surface="#000000",
+    panel="#000000",
+    foreground="#c0c0c0",
+    primary="#00ffff",
+    secondary="#00ffff",
+    success="#00ff00",
+    warning="#ffff00",
+    error="#ff0000",
+    accent="#ff00ff",
+    variables={
+        "tone-muted": "#c0c0c0",
+        "tone-faint": "#808080",
+        "tone-away": "#808080",
+        "tone-series": "#00ffff",
+        "tone-other": "#ff00ff",
+        "row-cursor": "#000080",
+        "banner": "#800000",
+        "banner-paused": "#808000",
+        "state-up": "#00ff00",
+        "state-joining": "#00ffff",
+        "state-awaited": "#00ffff",
+        "state-late": "#ffff00",
+        "state-hung": "#ffff00",
+        "state-lost": "#ff00ff",
+        "state-down": "#ff0000",
+        **_footer("#00ffff", "#000000"),
+    },
+)
+"""Nothing but the 16 colours that every terminal has."""
+
+THEMES: Final = (DARK, LIGHT, CONTRAST, PLAIN)
+"""All of them; the first is used where nothing else is said."""
+
+TITLES: Final[Mapping[str, str]] = {
+    DARK.name: "dark",
+    LIGHT.name: "light",
+    CONTRAST.name: "high contrast",
+    PLAIN.name: "16 colours",
+}
+"""What people call them."""

@@ -23,9 +23,9 @@ class Tone(StrEnum):
     BRAND = "brand"
     CALM = "calm"
     WARM = "warm"
-    """A value worth an eye: 70 % and more."""
+    """A value worth an eye."""
     HOT = "hot"
-    """A value worth a hand: 90 % and more."""
+    """A value worth a hand."""
     SERIES = "series"
     """What is drawn over time, without being good or bad."""
     OTHER = "other"
@@ -79,17 +79,6 @@ DEGRADED: Final = "!"
 def mark(state: str) -> Mark:
     """How `state` is drawn; a state that only a newer master knows gets a question mark."""
     return _MARKS.get(state, _UNKNOWN)
-
-
-WARM_FROM: Final = 0.70
-HOT_FROM: Final = 0.90
-
-
-def heat(ratio: float) -> Tone:
-    """The tone of a value that is `ratio` of its whole."""
-    if ratio >= HOT_FROM:
-        return Tone.HOT
-    return Tone.WARM if ratio >= WARM_FROM else Tone.CALM
 
 
 def meter(ratio: float, width: int, tone: Tone) -> Pieces:

@@ -4,6 +4,7 @@ python -m tests.tui.dashboard_program watch SOCKET
 python -m tests.tui.dashboard_program break
 """
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.tui.scripted import LIVE
 from tui.app import run
 from tui.client import Client, UnixTarget
 from tui.link import Viewer
+from tui.options import Options, for_terminal
 
 
 class BreakingClient(Client):
@@ -35,7 +37,8 @@ def main(command: str, *arguments: str) -> int:
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     for number in numbers:
         signal.signal(number, _handle)
-    code = run(target)
+    folder = Path(os.environ["HOME"]) / "heartline"
+    code = run(target, for_terminal(Options(folder=folder), os.environ))
     kept = all(signal.getsignal(number) is _handle for number in numbers)
     print("signals", "given back" if kept else "kept")
     return code

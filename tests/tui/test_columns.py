@@ -14,21 +14,15 @@ from shared.messages import Trouble, raw
 from shared.metrics import Core
 from tests.tui.fleets import MONO_MS, WALL_MS, core, info, vitals
 from tui import formats
-from tui.columns import (
-    COLUMNS,
-    Column,
-    Placed,
-    cells,
-    content_widths,
-    fit,
-    shorten,
-    shorten_path,
-)
+from tui.cells import cells
+from tui.columns import BY_KEY, COLUMNS, Column
 from tui.fleet import Moment, Node, Profile
+from tui.look import Sight
+from tui.placement import Placed, content_widths, fit
+from tui.shortening import shorten, shorten_path
 from tui.tones import Pieces, Tone, meter
 
-NOW = Moment(MONO_MS, WALL_MS)
-BY_KEY = {column.key: column for column in COLUMNS}
+NOW = Sight(Moment(MONO_MS, WALL_MS))
 
 
 def node(state: str = State.UP, *, labels: dict[str, str] | None = None, **changes: Any) -> Node:
@@ -76,7 +70,9 @@ def test_numbers_of_a_node_are_formatted() -> None:
     assert shown("age", of) == "2s"
 
 
-@pytest.mark.parametrize("key", [column.key for column in COLUMNS if column.is_measured])
+@pytest.mark.parametrize(
+    "key", [column.key for column in COLUMNS if column.is_measured and column.key != "trail"]
+)
 def test_value_that_is_not_known_is_a_dash(key: str) -> None:
     assert shown(key, node(core=raw(Core())), 4).strip() == formats.ABSENT
 
@@ -140,9 +136,9 @@ def end(placed: tuple[Placed, ...]) -> int:
     return placed[-1].x + placed[-1].width
 
 
-def test_eighty_columns_hold_everything_but_the_note() -> None:
+def test_eighty_columns_hold_everything_but_extras() -> None:
     placed = fit(COLUMNS, 78, content_widths([node()]))
-    assert [p.column.key for p in placed] == [c.key for c in COLUMNS if c.key != "note"]
+    assert [p.column.key for p in placed] == [c.key for c in COLUMNS if not c.is_extra]
     assert end(placed) <= 78
 
 
@@ -203,7 +199,7 @@ def test_content_widths_leave_room_for_the_mark_of_a_degraded_node() -> None:
 
 
 def test_column_that_is_added_needs_no_more_than_its_own_row() -> None:
-    def users(of: Node, _moment: Moment, _width: int) -> Pieces:
+    def users(of: Node, _sight: Sight, _width: int) -> Pieces:
         return BY_KEY["load"].draw(of, NOW, 5)
 
     extra = Column("users", "users", 5, 5, users, is_number=True, is_extra=True)

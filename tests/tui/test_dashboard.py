@@ -14,9 +14,10 @@ from tests.tui.fleets import MONO_MS, core, snapshot, vitals
 from tests.tui.scripted import LIVE, LOST, NOW_S, ScriptedSource, dashboard, screen_lines
 from tui.app import Dashboard
 from tui.feed import PictureChanged
-from tui.fleet import Fleet, Moment
 from tui.link import Link, LinkState
+from tui.look import Sight
 from tui.tones import Tone
+from tui.view import View
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.lines import Lines
 
@@ -354,10 +355,12 @@ def test_flood_of_news_is_painted_once(monkeypatch: pytest.MonkeyPatch) -> None:
             syncs = 0
             sync = table.sync
 
-            def counting(fleet: Fleet, moment: Moment, nothing: Iterable[str]) -> None:
+            def counting(
+                view: View, sight: Sight, nothing: Iterable[str], *, is_current: bool
+            ) -> None:
                 nonlocal syncs
                 syncs += 1
-                sync(fleet, moment, nothing)
+                sync(view, sight, nothing, is_current=is_current)
 
             monkeypatch.setattr(table, "sync", counting)
             for number in range(1_000):

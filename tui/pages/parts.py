@@ -7,8 +7,8 @@ from typing import Final
 from rich.cells import cell_len
 
 from tui import formats
-from tui.columns import shorten
 from tui.look import Look
+from tui.shortening import shorten
 from tui.tones import Piece, Pieces, Tone, meter
 
 GAP: Final = 2

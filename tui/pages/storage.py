@@ -3,10 +3,10 @@
 from typing import Final
 
 from shared.families import Disk, Disks, Filesystem, Filesystems
-from tui.columns import shorten_path
 from tui.look import Look
 from tui.pages.page import Scene, Sheet, waiting
 from tui.pages.parts import Field, bar, cell, heading, muted, number, percent, rate, size, table
+from tui.shortening import shorten_path
 from tui.tones import Piece, Pieces, Tone
 
 _BAR: Final = 12

@@ -17,9 +17,13 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.columns import COLUMNS, Placed, cells, content_widths, fit
-from tui.fleet import Fleet, Moment, Node
+from tui.cells import cells
+from tui.columns import DEFAULT, chosen
+from tui.fleet import Moment, Node
+from tui.look import Sight
+from tui.placement import Placed, content_widths, fit
 from tui.tones import Piece, Pieces
+from tui.view import Group, Row, View, key_of
 from tui.widgets.toned import TONE_CLASSES, background, padded, toned, width_of
 
 _TITLE_LINES: Final = 1
@@ -27,19 +31,18 @@ _CURSOR_MARK: Final = "▌"
 _MARGIN: Final = 1
 """Between the last column and the scroll bar."""
 
-_MOVE: Final = Binding.Group("Move", compact=True)
 
 
-class _Row(NamedTuple):
+class _Line(NamedTuple):
     """What is painted on one line."""
 
-    node_id: str
+    key: str
     has_cursor: bool
     cells: tuple[Pieces, ...]
 
 
 class FleetTable(ScrollView, can_focus=True):
-    """One row per node, problems first.
+    """One row per node, or per heading of a group of them.
 
     Until the cursor is moved it stays on the first row, so that the worst node is the one in sight.
     """
@@ -52,8 +55,11 @@ class FleetTable(ScrollView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "Open"),
-        Binding("up,k", "move(-1)", "Up", group=_MOVE),
-        Binding("down,j", "move(1)", "Down", group=_MOVE),
+        Binding("less_than_sign", "order(-1)", "Sort by the column before", show=False),
+        Binding("greater_than_sign", "order(1)", "Sort by the next column", show=False),
+        Binding("O", "reverse", "Sort the other way round", show=False),
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
         Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
         Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
         Binding("home", "first", "First", show=False),
@@ -63,49 +69,93 @@ class FleetTable(ScrollView, can_focus=True):
     class Opened(Message):
         """The user wants to see the node under the cursor from close by."""
 
+    class Folded(Message):
+        """The user wants a group without its nodes, or with them again."""
+
+        def __init__(self, group: Group) -> None:
+            super().__init__()
+            self.group = group
+
+    class Ordered(Message):
+        """The user wants the rows by a column; empty: problems first."""
+
+        def __init__(self, order: str, *, is_reversed: bool) -> None:
+            super().__init__()
+            self.order = order
+            self.is_reversed = is_reversed
+
     class CursorMoved(Message):
-        """The cursor is on another node now."""
+        """The cursor is on another row now."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
-        self._rows: Sequence[Node] = ()
+        self.columns = chosen(DEFAULT)
+        self._rows: Sequence[Row] = ()
         """As of the last `sync`: the fleet itself may have gone on since."""
+        self._version = -1
+        self._order = ""
+        self._is_reversed = False
         self._is_current = False
-        self._moment = Moment(None, 0)
+        self._sight = Sight(Moment(None, 0))
         self._nothing: tuple[str, ...] = ()
         self._placed: tuple[Placed, ...] = ()
-        self._painted: dict[int, _Row] = {}
+        self._painted: dict[int, _Line] = {}
         self._cursor_id: str | None = None
         self._cursor_row = 0
         self._cursor_was_moved = False
 
     @property
     def cursor_node(self) -> Node | None:
-        """The node under the cursor; None: there are no nodes."""
-        return self._rows[self._cursor_row] if self._rows else None
+        """The node under the cursor; None: there is none, or the cursor is on a heading."""
+        row = self._rows[self._cursor_row] if self._rows else None
+        return None if isinstance(row, Group) else row
 
-    def sync(self, fleet: Fleet, moment: Moment, nothing: Iterable[str]) -> None:
-        """Shows `fleet` as it is at `moment`; the lines of `nothing` while it has no node."""
-        was_nothing = self._nothing
-        self._is_current, self._moment, self._nothing = fleet.is_current, moment, tuple(nothing)
-        if fleet.rows is not self._rows:
-            self._rows = fleet.rows
-            self._follow_cursor(fleet)
+    @property
+    def cursor_group(self) -> Group | None:
+        """The heading under the cursor."""
+        row = self._rows[self._cursor_row] if self._rows else None
+        return row if isinstance(row, Group) else None
+
+    def sync(self, view: View, sight: Sight, nothing: Iterable[str], *, is_current: bool) -> None:
+        """Shows the rows of `view` as they are seen now; the lines of `nothing` while it has none.
+
+        `is_current` is whether the picture is of the present.
+        """
+        was_nothing, was_order = self._nothing, (self._order, self._is_reversed)
+        self._is_current, self._sight, self._nothing = is_current, sight, tuple(nothing)
+        self._order, self._is_reversed = view.arrangement.order, view.arrangement.is_reversed
+        self._rows = view.rows
+        if view.version != self._version:
+            self._version = view.version
+            self._follow_cursor(view)
             self._lay_out()
+        if was_order != (self._order, self._is_reversed):
+            self.refresh(Region(0, 0, self.content_size.width, _TITLE_LINES))
         if not self._rows and self._nothing != was_nothing:
             self.refresh()
         self._repaint()
+
+    def show_columns(self, keys: Iterable[str]) -> None:
+        """Shows these columns from now on, in this order, as far as they fit."""
+        self.columns = chosen(keys)
+        self._lay_out()
+
+    def put_cursor_on(self, node_id: str, view: View) -> None:
+        """Moves the cursor to a node, if it is shown."""
+        row = view.row_of(node_id)
+        if row is not None:
+            self._put_cursor(row)
 
     def render_line(self, y: int) -> Strip:
         """See `textual.widget.Widget.render_line`."""
         width = self.content_size.width
         if y < _TITLE_LINES:
             return self._title_strip(width)
-        row = self._row_at(y)
+        row = self._line_at(y)
         if row is None:
             return self._nothing_strip(y, width)
         self._painted[y] = row
-        return self._row_strip(row, width)
+        return self._line_strip(row, width)
 
     def on_resize(self, _event: events.Resize) -> None:
         """Other columns fit now."""
@@ -118,16 +168,31 @@ class FleetTable(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
 
     def on_click(self, event: events.Click) -> None:
-        """The cursor goes where the mouse points; twice opens the node."""
-        if event.y >= _TITLE_LINES and self._row_number(event.y) < len(self._rows):
+        """The cursor goes where the mouse points, twice opens the node; titles sort."""
+        if event.y < _TITLE_LINES:
+            self._click_title(event.x)
+            return
+        if self._row_number(event.y) < len(self._rows):
             self._put_cursor(self._row_number(event.y))
             if event.chain > 1:
                 self.action_open()
 
     def action_open(self) -> None:
-        """Asks for the node under the cursor."""
-        if self._rows:
+        """Asks for the node under the cursor; folds and unfolds a group."""
+        if (group := self.cursor_group) is not None:
+            self.post_message(self.Folded(group))
+        elif self._rows:
             self.post_message(self.Opened())
+
+    def action_order(self, columns: int) -> None:
+        """Sorts by the column so many to the right; beyond the ends, problems first."""
+        keys = ["", *(column.key for column in self.columns if column.key != "state")]
+        place = keys.index(self._order) if self._order in keys else 0
+        self.post_message(self.Ordered(keys[(place + columns) % len(keys)], is_reversed=False))
+
+    def action_reverse(self) -> None:
+        """Sorts by the same column the other way round."""
+        self.post_message(self.Ordered(self._order, is_reversed=not self._is_reversed))
 
     def action_move(self, rows: int) -> None:
         """Moves the cursor down by so many rows, or up."""
@@ -147,30 +212,38 @@ class FleetTable(ScrollView, can_focus=True):
 
     # --- the cursor ------------------------------------------------------------------------------
 
+    def _click_title(self, x: int) -> None:
+        for column, start, width in self._placed:
+            if start <= x < start + width:
+                key = "" if column.key == "state" else column.key
+                is_again = key == self._order
+                is_reversed = is_again and not self._is_reversed
+                self.post_message(self.Ordered(key, is_reversed=is_reversed))
+
     def _put_cursor(self, row: int) -> None:
         if not self._rows:
             return
         self._cursor_row = min(max(row, 0), len(self._rows) - 1)
-        self._cursor_id = self._rows[self._cursor_row].profile.node_id
+        self._cursor_id = key_of(self._rows[self._cursor_row])
         self._cursor_was_moved = True
         self._reveal_cursor()
         self._repaint()
         self.post_message(self.CursorMoved())
 
-    def _follow_cursor(self, fleet: Fleet) -> None:
+    def _follow_cursor(self, view: View) -> None:
         """Keeps the cursor on its node after a resort, and in sight if it was.
 
         If the node is gone, the cursor stays on its line, on the node that is there now.
         """
         rows, top = self._rows, self.scroll_offset.y
         was_in_sight = top <= self._cursor_row < top + self._lines_for_rows
-        row = fleet.row_of(self._cursor_id) if self._cursor_id else None
+        row = view.row_of(self._cursor_id) if self._cursor_id else None
         if not self._cursor_was_moved:
             row = 0
         elif row is None:
             row = self._cursor_row
         self._cursor_row = max(0, min(row, len(rows) - 1))
-        self._cursor_id = rows[self._cursor_row].profile.node_id if rows else None
+        self._cursor_id = key_of(rows[self._cursor_row]) if rows else None
         if was_in_sight:
             self.call_after_refresh(self._reveal_cursor)
 
@@ -194,25 +267,25 @@ class FleetTable(ScrollView, can_focus=True):
     def _lay_out(self) -> None:
         width = self.scrollable_content_region.width
         self.virtual_size = Size(width, len(self._rows) + _TITLE_LINES)
-        placed = fit(COLUMNS, width - _MARGIN, content_widths(self._rows))
+        placed = fit(self.columns, width - _MARGIN, content_widths(self._rows))
         if placed != self._placed:
             self._placed = placed
             self._painted.clear()
             self.refresh()
 
-    def _row_at(self, y: int) -> _Row | None:
+    def _line_at(self, y: int) -> _Line | None:
         number = self._row_number(y)
         if number >= len(self._rows):
             return None
-        node = self._rows[number]
-        drawn = cells(node, self._moment, self._placed, is_current=self._is_current)
-        return _Row(node.profile.node_id, number == self._cursor_row, drawn)
+        row = self._rows[number]
+        drawn = cells(row, self._sight, self._placed, is_current=self._is_current)
+        return _Line(key_of(row), number == self._cursor_row, drawn)
 
     def _repaint(self) -> None:
         """Marks what differs from what was painted."""
         width = self.content_size.width
         for y in range(_TITLE_LINES, self.content_size.height):
-            before, now = self._painted.get(y), self._row_at(y)
+            before, now = self._painted.get(y), self._line_at(y)
             if before == now:
                 continue
             if before is None or now is None or before.has_cursor != now.has_cursor:
@@ -226,7 +299,7 @@ class FleetTable(ScrollView, can_focus=True):
 
     # --- painting --------------------------------------------------------------------------------
 
-    def _row_strip(self, row: _Row, width: int) -> Strip:
+    def _line_strip(self, row: _Line, width: int) -> Strip:
         beneath = background(self)
         if row.has_cursor:
             beneath += self.get_component_rich_style("fleet-table--cursor", partial=True)
@@ -242,13 +315,20 @@ class FleetTable(ScrollView, can_focus=True):
         return padded(segments, width, beneath)
 
     def _title_strip(self, width: int) -> Strip:
-        style = self.get_component_rich_style("fleet-table--title")
-        text = ""
+        beneath = background(self)
+        plain = beneath + self.get_component_rich_style("fleet-table--title", partial=True)
+        marked = beneath + self.get_component_rich_style("tone--brand", partial=True)
+        segments: list[Segment] = []
+        end = 0
         for column, x, column_width in self._placed if self._rows else ():
-            title = column.title[:column_width]
-            shown = f"{title:>{column_width}}" if column.is_number else title
-            text = f"{text:<{x}}{shown}"
-        return padded([Segment(text, style)], width, style)
+            is_order = column.key == self._order
+            arrow = ("▲" if self._is_reversed else "▼") if is_order else ""
+            title = column.title[: column_width - len(arrow)] + arrow
+            shown = f"{title:>{column_width}}" if column.is_number else f"{title:<{column_width}}"
+            segments.append(Segment(" " * (x - end), plain))
+            segments.append(Segment(shown, marked if is_order else plain))
+            end = x + column_width
+        return padded(segments, width, plain)
 
     def _nothing_strip(self, y: int, width: int) -> Strip:
         lines = () if self._rows else self._nothing
