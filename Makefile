@@ -52,6 +52,11 @@ format: $(DEV) ## Formats the code and mends what can be mended
 docs: $(DEV) ## Writes the generated parts of the documentation
 	$(BIN)/python -m docs.generate
 
+.PHONY: recording
+recording: $(DEV) ## Records the demo for the documentation, in a real terminal (tmux)
+	@.ci/system-packages
+	$(BIN)/python -m docs.make_recording
+
 .PHONY: soak
 soak: $(DEV) ## The tests that take hours
 	@.ci/system-packages

@@ -1,0 +1,148 @@
+"""Makes docs/dashboard.cast: `heartline demo` in a real terminal, as an asciinema recording.
+
+    python -m docs.make_recording           # needs tmux; takes a minute and a half
+    asciinema play docs/dashboard.cast
+
+The demo's seed is fixed, and so is what is typed, so that every recording tells the same story. The
+screen is looked at a few times a second, and what has changed on it is written down.
+"""
+
+import itertools
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from docs.screens import Screen, blank, changes, parse
+
+CAST: Final = Path(__file__).with_name("dashboard.cast")
+COLUMNS: Final = 132
+ROWS: Final = 34
+FRAME_S: Final = 0.25
+START_S: Final = 30.0
+STOP_S: Final = 20.0
+COMMAND: Final = "heartline demo --nodes 200 --seed 1"
+SHOWN: Final = "● live"
+"""On the screen once the dashboard is there."""
+
+
+class Step(NamedTuple):
+    """A key, as tmux calls it, and how long what it shows is looked at."""
+
+    key: str
+    then_s: float
+
+
+STORY: Final = (
+    Step("", 30.0),  # a rack's switch fails
+    Step("Down", 0.4),
+    Step("Down", 0.4),
+    Step("Down", 0.4),
+    Step("Enter", 6.0),
+    Step("Escape", 2.0),
+    Step("/", 0.8),
+    *(Step(key, 0.15) for key in "label:role=gpu"),
+    Step("Enter", 5.0),
+    Step("Escape", 12.0),  # the rack is back
+)
+
+
+class Terminal:
+    """A terminal in which the demo runs."""
+
+    def __init__(self, folder: Path) -> None:
+        self._tmux = ("tmux", "-S", str(folder / "tmux"), "-f", "/dev/null")
+
+    def start(self) -> None:
+        """Runs the demo, on a screen of the recording's size."""
+        program = f"{sys.executable} -m {COMMAND}"
+        size = ("-x", str(COLUMNS), "-y", str(ROWS))
+        colours = ("-e", "COLORTERM=truecolor", "-e", "LC_ALL=C.UTF-8")
+        self._run("new-session", "-d", *size, *colours, program)
+        self._run("set-option", "-g", "status", "off")
+
+    def press(self, key: str) -> None:
+        """Presses a key."""
+        self._run("send-keys", key)
+
+    def screen(self) -> str:
+        """What is on it, with its colours."""
+        return self._run("capture-pane", "-e", "-p", "-N")
+
+    def leave(self) -> None:
+        """Leaves the demo, waits until it has stopped what it started, and ends the terminal."""
+        self.press("q")
+        deadline_s = time.monotonic() + STOP_S
+        while time.monotonic() < deadline_s and not self._try("has-session"):
+            time.sleep(0.1)
+        self._try("kill-server")
+
+    def _try(self, command: str) -> int:
+        return subprocess.run(
+            (*self._tmux, command), capture_output=True, check=False, timeout=10
+        ).returncode
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run(
+            (*self._tmux, *arguments), check=True, capture_output=True, text=True, timeout=10
+        )
+        return done.stdout
+
+
+@contextmanager
+def demo() -> Generator[Terminal]:
+    """A terminal with the demo on its screen."""
+    with tempfile.TemporaryDirectory() as folder:
+        terminal = Terminal(Path(folder))
+        terminal.start()
+        try:
+            deadline_s = time.monotonic() + START_S
+            while SHOWN not in terminal.screen():
+                if time.monotonic() > deadline_s:
+                    raise TimeoutError(f"the demo did not start:\n{terminal.screen()}")
+                time.sleep(0.1)
+            yield terminal
+        finally:
+            terminal.leave()
+
+
+def film(terminal: Terminal, story: tuple[Step, ...]) -> Generator[tuple[float, Screen]]:
+    """The screen at each frame of the story, and when that was, in seconds from its beginning."""
+    began_s = time.monotonic()
+    until_s = 0.0
+    for step in story:
+        if step.key:
+            terminal.press(step.key)
+        until_s += step.then_s
+        while (now_s := time.monotonic() - began_s) < until_s:
+            yield now_s, parse(terminal.screen(), COLUMNS, ROWS)
+            time.sleep(max(0.0, now_s + FRAME_S - (time.monotonic() - began_s)))
+
+
+def cast(frames: list[tuple[float, Screen]]) -> str:
+    """The asciinema recording (version 2) of these frames."""
+    header = {"version": 2, "width": COLUMNS, "height": ROWS, "command": COMMAND}
+    events: list[tuple[float, str, str]] = [(0.0, "o", "\x1b[?25l\x1b[2J")]
+    shown = itertools.chain([(0.0, blank(COLUMNS, ROWS))], frames)
+    for (_, before), (at_s, after) in itertools.pairwise(shown):
+        written = changes(before, after)
+        if written:
+            events.append((round(at_s, 2), "o", written))
+    lines = [json.dumps(header), *(json.dumps(event, ensure_ascii=False) for event in events)]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Writes the recording."""
+    with demo() as terminal:
+        frames = list(film(terminal, STORY))
+    CAST.write_text(cast(frames), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
