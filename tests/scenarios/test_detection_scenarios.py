@@ -221,7 +221,8 @@ def test_agent_that_comes_and_goes_is_flapping_until_it_has_been_steady() -> Non
         world.at(world.settled_s + 20 * number + 10, world.start, host)
     world.run(2_000.0)
     (begins, ends) = world.flaps
-    assert begins == (pytest.approx(world.settled_s + 70, abs=1), host.node_id, True)
+    assert begins[0] == pytest.approx(world.settled_s + 70, abs=1)
+    assert begins[1:] == (host.node_id, True)
     assert ends[1:] == (host.node_id, False)
     assert 300.0 < ends[0] - begins[0] < 900.0
     assert len(world.became(State.DOWN)) == 4
@@ -235,6 +236,13 @@ def test_goodbyes_are_no_alarm_however_many() -> None:
     assert {change.after for change in world.since(world.settled_s)} == {State.LEFT}
     assert world.mass_events == []
 
+
+SAID = {
+    "kill": ("link closed",),
+    "hang": ("hung",),
+    "cut": ("unreachable", "link timed out"),
+}
+"""How the reason begins. Of a cable that was cut while the master was frozen its kernel knows."""
 
 HARMLESS = ("nothing", "stall", "blip", "nap", "restart")
 
@@ -288,12 +296,7 @@ def test_many_faults_at_once_are_each_told_for_what_they_are(seed: int) -> None:
             assert state is State.LEFT
         else:
             assert state is State.DOWN
-            said = {
-                "kill": "link closed",
-                "hang": "hung",
-                "cut": ("unreachable", "link timed out"),
-            }[fault]
-            assert reason.startswith(said), fault
+            assert reason.startswith(SAID[fault]), fault
         if fault == "nothing":
             assert [change for change in mine if change.at_s >= world.settled_s] == []
     assert world.mass_events == []
