@@ -86,7 +86,7 @@ def _page(verdicts: dict[str, dict[str, Verdict]]) -> str:
             judge,
             f"{percentile(quiet[judge].detected_s, 0.5):.1f} / "
             f"{percentile(quiet[judge].detected_s, 0.99):.1f}",
-            *(f"{by_judge[judge].per_node_day:.2g}" for by_judge in verdicts.values()),
+            *(_rounded(by_judge[judge].per_node_day) for by_judge in verdicts.values()),
         )
         for judge in JUDGES
     ]
@@ -97,6 +97,10 @@ def _page(verdicts: dict[str, dict[str, Verdict]]) -> str:
             table(head, rows),
         )
     )
+
+
+def _rounded(rate: float) -> str:
+    return f"{rate:.2f}" if 0.0 < rate < 1.0 else f"{rate:.{0 if rate >= 10 or not rate else 1}f}"
 
 
 if __name__ == "__main__":

@@ -141,8 +141,8 @@ class PhiExponential(_ByTimeAlone):
 
 class Chen(_ByTimeAlone):
     """NFD-E: the next beat is expected at the mean of (arrival − n × period) + (n + 1) × period,
-    and suspected alpha later: Chen, Toueg, Aguilera, "On the quality of service of failure detectors",
-    2002, section 6.3."""
+    and suspected alpha later: Chen, Toueg, Aguilera, "On the quality of service of failure
+    detectors", 2002, section 6.3."""
 
     LAST: Final = 100
 
