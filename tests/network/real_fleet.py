@@ -37,6 +37,7 @@ unauthenticated_connections_per_address = 5000
 """
 """A fleet behind one address, that has never been seen there before."""
 
+_GIVEN_UP: Final = frozenset({State.LOST, State.DOWN, State.LEFT})
 _HEARTLINE: Final = (sys.executable, "-m", "heartline")
 
 
@@ -67,9 +68,9 @@ class RealFleet:
         self.folder.ensure()
         self.folder.config.write_text(f"[master]\nperiod_s = {period_s}\n{OPEN_DOOR}")
         (root / "crowd").mkdir()
-        folders = [*[root / name for name in self.hosts]]
+        folders = [root / name for name in self.hosts]
         folders += [root / "crowd" / name for name in self.crowd]
-        enrol_offline(self.folder, map(StateFolder, folders))
+        enrol_offline(self.folder, [StateFolder(folder) for folder in folders])
         data = ["--data", str(self.folder.root)]
         self.master: Final = self._start(*_HEARTLINE, "master", *data, "--listen", listen)
 
@@ -122,12 +123,12 @@ class RealFleet:
         return self._start(*program, self.address(at), str(self.root / "crowd"))
 
     def wait_all_up(self) -> int:
-        """Until every node that was enrolled is up; returns when that was seen."""
+        """Until every node that was enrolled is up; returns an instant after that."""
         eventually_in_processes(
             lambda: all(each.state == State.UP for each in self.vitals().values()),
             within_s=START_S,
         )
-        return wall_ms()
+        return wall_ms() + 1
 
     def wait_beaten(self, name: str, beats: int) -> None:
         """Until the node has been seen so often, from now on."""
@@ -166,6 +167,11 @@ class RealFleet:
     def changes(self, name: str, since_ms: int) -> list[m.Event]:
         """What has become of a node since then, oldest first."""
         return [e for e in self.events() if e.name == name and e.wall_ms >= since_ms]
+
+    def falls(self, since_ms: int) -> list[m.Event]:
+        """By what nodes have been given up since then. Late or hung for a moment they may be on any
+        machine that is busy with other tests."""
+        return [e for e in self.events() if e.wall_ms >= since_ms and e.after in _GIVEN_UP]
 
     def wait_for(self, name: str, state: State, since_ms: int, *, within_s: float) -> m.Event:
         """The first event since then by which the node has come into a state.
