@@ -57,12 +57,14 @@ soak: $(DEV) ## The tests that take hours
 	@.ci/system-packages
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-.PHONY: bench bench-cost bench-bytes
-bench: bench-cost bench-bytes ## Every figure in the documentation, measured on this machine
+.PHONY: bench bench-cost bench-bytes bench-detection
+bench: bench-cost bench-bytes bench-detection ## Every figure in the documentation, measured on this machine
 bench-cost: $(DEV) ## CPU and memory of the agent beside node_exporter and collectd
 	$(BIN)/python -m bench.agent_cost $(ARGS)
 bench-bytes: $(DEV) ## Bytes of a beat beside node_exporter's page
 	$(BIN)/python -m bench.beat_bytes $(ARGS)
+bench-detection: $(DEV) ## How soon real faults of real processes are noticed (root)
+	$(BIN)/python -m bench.detection $(ARGS)
 
 .PHONY: lock
 lock: ## Pins the newest versions that pyproject.toml allows, with their hashes

@@ -7,16 +7,18 @@ process was stopped; whoever stops it has to cut its line too.
 
 import sys
 from functools import partial
+from unittest.mock import patch
 
 import trio
 
-from agent import clocks
 from heartline.main import main
 from shared.attentive import AttentiveClock
 
 if __name__ == "__main__":
     monotonic = AttentiveClock()
     monotonic.start_clock()
-    clocks._awake_ms = lambda: int(monotonic.current_time() * 1000)
-    trio.run = partial(trio.run, clock=monotonic)
-    sys.exit(main())
+    with (
+        patch("agent.clocks._awake_ms", lambda: int(monotonic.current_time() * 1000)),
+        patch("trio.run", partial(trio.run, clock=monotonic)),
+    ):
+        sys.exit(main())

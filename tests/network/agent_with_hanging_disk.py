@@ -2,8 +2,8 @@
 
 import sys
 import threading
+from unittest.mock import patch
 
-from agent import daemon
 from agent.collectors import collectors
 from agent.collectors.disks import DisksCollector
 from agent.collectors.reading import Collector, Reading
@@ -27,5 +27,5 @@ def with_hanging_disks(settings: FamiliesSettings) -> tuple[Collector, ...]:
 
 
 if __name__ == "__main__":
-    daemon.collectors = with_hanging_disks
-    sys.exit(main())
+    with patch("agent.daemon.collectors", with_hanging_disks):
+        sys.exit(main())

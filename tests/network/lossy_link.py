@@ -66,7 +66,8 @@ def host_of(number: int) -> str:
 class LossyLink:
     """A namespace with its line. Everything is carried until something else is said.
 
-    `lose`, `cut` and `mend` return since when that is so: wall time in milliseconds.
+    `lose`, `cut` and `mend` return when they began: wall time in milliseconds. When they return, it
+    is done.
     """
 
     def __init__(self, seed: int = 1) -> None:
@@ -123,10 +124,11 @@ class LossyLink:
 
     def _say(self, command: str) -> int:
         assert self._process.stdin is not None
+        at_ms = wall_ms()
         self._process.stdin.write(f"{command}\n".encode())
         self._process.stdin.flush()
         self._wait_done()
-        return wall_ms()
+        return at_ms
 
     def _wait_done(self) -> None:
         assert self._process.stdout is not None

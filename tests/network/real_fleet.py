@@ -166,7 +166,8 @@ class RealFleet:
 
     def changes(self, name: str, since_ms: int) -> list[m.Event]:
         """What has become of a node since then, oldest first."""
-        return [e for e in self.events() if e.name == name and e.wall_ms >= since_ms]
+        asked = self.control.ask(lambda request: m.ListEvents(request, EVENTS, name), m.Events)
+        return [e for e in asked.events if e.event == "state" and e.wall_ms >= since_ms]
 
     def falls(self, since_ms: int) -> list[m.Event]:
         """By what nodes have been given up since then. Late or hung for a moment they may be on any

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Generator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -119,18 +120,17 @@ def test_an_agent_whose_clock_is_four_hundred_days_off_is_judged_like_any_other(
 def test_two_agents_with_one_identity_are_a_conflict_and_not_an_outage(pair: RealFleet) -> None:
     # Each takes the other's place, and the one that was replaced comes back within half a minute;
     # restarted by somebody who wonders, at once.
-    clone = pair.root / "clone"
-    first = pair.start_agent("one")
+    original, clone = pair.root / "one", pair.root / "clone"
+    agents = {original: pair.start_agent("one")}
     pair.start_agent("two")
     up_ms = pair.wait_all_up()
-    shutil.copytree(pair.root / "one", clone)
-    agents = {pair.root / "one": first}
-    for folder in (clone, pair.root / "one", clone):
+    shutil.copytree(original, clone)
+    for folder in (clone, original, clone):
+        before = pair.address_of("one")
         if folder in agents:
             kill(agents[folder])
-        address = _address(pair)
         agents[folder] = pair.start_agent("one", folder=folder)
-        eventually_in_processes(lambda before=address: _address(pair) != before)
+        eventually_in_processes(partial(_has_moved, pair, before))
         pair.wait_beaten("one", 1)
     (conflict,) = pair.events("conflict")
     assert conflict.name == "one"
@@ -155,5 +155,5 @@ def test_a_disk_that_hangs_is_a_trouble_and_never_looks_like_a_host_that_is_gone
     assert pair.falls(up_ms) == []
 
 
-def _address(fleet: RealFleet) -> str:
-    return fleet.address_of("one")
+def _has_moved(fleet: RealFleet, before: str) -> bool:
+    return fleet.address_of("one") != before
