@@ -82,18 +82,25 @@ class Hosts:
 
     def faults(self) -> list[Fault]:
         return [
-            Fault("killed", lambda name: kill(self._agents[name]), self.start),
-            Fault(
-                "stopped",
-                lambda name: stop(self._agents[name]),
-                lambda name: go_on(self._agents[name]),
-            ),
-            Fault(
-                "cut off",
-                lambda name: self._line.cut(self._ends[name]),
-                lambda name: self._line.mend(self._ends[name]),
-            ),
+            Fault("killed", self._kill, self.start),
+            Fault("stopped", self._stop, self._go_on),
+            Fault("cut off", self._cut, self._mend),
         ]
+
+    def _kill(self, name: str) -> int:
+        return kill(self._agents[name])
+
+    def _stop(self, name: str) -> int:
+        return stop(self._agents[name])
+
+    def _go_on(self, name: str) -> int:
+        return go_on(self._agents[name])
+
+    def _cut(self, name: str) -> int:
+        return self._line.cut(self._ends[name])
+
+    def _mend(self, name: str) -> int:
+        return self._line.mend(self._ends[name])
 
 
 def main() -> int:
