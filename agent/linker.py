@@ -8,9 +8,9 @@ time and the masters tried in turn. Only a master's final refusal stops it, and 
 import logging
 import random
 import ssl
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from itertools import cycle
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 import trio
 from msgspec import Struct
@@ -36,7 +36,13 @@ from shared.errors import (
 )
 from shared.messages import Parting, Refusal
 from shared.patience import Silence, Verdict, judge, next_look_s
+from shared.renewal import renewal_due_in_s, renewal_retry_s
 from shared.settings import AgentSettings, LinkSettings
+from shared.stream import LinkStream
+
+Dial: TypeAlias = Callable[[Address, ssl.SSLContext, str], Awaitable[LinkStream]]
+"""Connects to the master of this name at an address; raises LinkBrokenError. See
+`shared.dialling`."""
 
 DIAL_S: Final = 10.0
 """From the name to the welcome. A master that is frozen accepts and says nothing: try again, or the
@@ -91,6 +97,7 @@ class Linker:
         witness: Memory,
         everything: Callable[[], Iterable[m.FromAgent]],
         rng: random.Random,
+        dial: Dial = connect,
     ) -> None:
         self._folder = folder
         self._identity = identity
@@ -101,6 +108,7 @@ class Linker:
         self._witness = witness
         self._everything = everything
         self._rng = rng
+        self._connect = dial
         self._contexts: dict[str, ssl.SSLContext] = {}
         self._link: AgentLink | None = None
         self._nursery: trio.Nursery | None = None
@@ -207,7 +215,7 @@ class Linker:
         )
         try:
             with trio.fail_after(DIAL_S):
-                stream = await connect(address, context, self._identity.server_name)
+                stream = await self._connect(address, context, self._identity.server_name)
                 return await greet(stream, hello, self._blocked)
         except trio.TooSlowError as error:
             raise LinkBrokenError(f"no answer within {DIAL_S:g} s") from error
@@ -241,13 +249,14 @@ class Linker:
                 link.post(self._witness.linked(self._heart.sequence))
                 ending = await self._read(link)
                 nursery.cancel_scope.cancel()
+            silence_s = trio.current_time() - link.heard_s
+            self._witness.link_ended(ending.code, ending.text, silence_s)
+            await link.finish()
         finally:
             self._nursery = None
-            if self._leaving is None:
+            if self._leaving is None:  # else there is still a goodbye to be said
+                link.break_off("closed on this side")
                 self._link = None
-        silence_s = trio.current_time() - link.heard_s
-        self._witness.link_ended(ending.code, ending.text, silence_s)
-        await link.finish()
         return ending
 
     async def _read(self, link: AgentLink) -> Ending:
@@ -301,13 +310,13 @@ class Linker:
                     pass
 
     async def _renew_in_time(self, link: AgentLink, welcome: m.Welcome) -> None:
-        await trio.sleep(renewal.delay_s(welcome, self._rng))
+        await trio.sleep(renewal_due_in_s(welcome, self._rng))
         while True:
             try:
                 link.post(await renewal.begin(self._folder, self._identity))
             except (KeyMakingError, IdentityError) as error:
                 _log.error("the key cannot be renewed now", extra={"reason": str(error)})
-            await trio.sleep(renewal.retry_s(welcome))
+            await trio.sleep(renewal_retry_s(welcome))
 
     async def _renew_first(self, link: AgentLink) -> Ending:
         try:

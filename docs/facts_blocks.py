@@ -56,9 +56,13 @@ def timeouts() -> str:
         *_settings_rows("master", settings.master, "handshake_timeout_s", "period_s"),
         *constant_rows(link, "FAREWELL_S"),
         *constant_rows(backoff, "FIRST_RETRY_JITTER_S", "BACKOFF_FLOOR_S", "BACKOFF_CAP_S"),
-        *constant_rows(liveness, "LATE_MARGIN_S", "LOST_GRACE_S", "AWAITED_S"),
+        *constant_rows(liveness, "LATE_FLOOR_S", "LOOK_AGAIN_S", "SILENT_AFTER_S", "LOST_GRACE_S"),
+        *constant_rows(liveness, "AWAITED_S"),
     ]
-    periods = constant_rows(liveness, "DOWN_PERIODS", "LONGEST_PROMISE", "JOINING_PERIODS")
+    periods = [
+        *constant_rows(liveness, "DOWN_LEAST_PERIODS", "DOWN_MOST_PERIODS", "HUNG_PERIODS"),
+        *constant_rows(liveness, "LONGEST_PROMISE", "JOINING_PERIODS"),
+    ]
     return "\n\n".join(
         (
             table(("", "seconds", "what"), rows),
@@ -71,11 +75,12 @@ def timeouts() -> str:
 def liveness_table() -> str:
     """What each event makes of a node in each state, by asking `step`."""
     events: dict[str, liveness.LivenessEvent] = {
-        "silence": liveness.DeadlinePassed(),
+        "silence": liveness.DeadlinePassed(liveness.Evidence.SILENT),
+        "silence, its host answers": liveness.DeadlinePassed(liveness.Evidence.ANSWERS),
         "link broke": liveness.LinkBroke("reset"),
         "goodbye": liveness.SaidGoodbye("stopped"),
         "welcomed": liveness.Joined(5.0),
-        "beat": liveness.BeatArrived(5.0, 5.0),
+        "beat": liveness.BeatArrived(5.0, 5.0, 5.0),
         "revoked": liveness.Revoked(),
     }
     rows = [
@@ -91,9 +96,15 @@ def exit_codes() -> str:
 
 
 def _after(state: liveness.State, event: liveness.LivenessEvent) -> str:
-    node = liveness.Liveness(state, since_s=0.0, heard_s=0.0, next_in_s=5.0)
-    after = liveness.step(node, event, liveness.deadline_s(node) or 1.0).state
-    return "" if after is state else after.value
+    before = liveness.Liveness(state, since_s=0.0)
+    after = liveness.step(before, event, liveness.deadline_s(before) or 1.0)
+    # Silence goes on until it changes something: a node that is late is looked into more than once.
+    while isinstance(event, liveness.DeadlinePassed) and after.state is state:
+        at_s = liveness.deadline_s(after)
+        if at_s is None:
+            break
+        after = liveness.step(after, event, at_s)
+    return "" if after.state is state else after.state.value
 
 
 def _settings_rows(

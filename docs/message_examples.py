@@ -97,7 +97,7 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.Welcome(1, NODE_ID, "web-1", 5000, 2_592_000, 2_505_600, "0.1.0"),
     m.RenewFirst(1, 3600),
     m.ViewerHello(1, 1, "0.1.0"),
-    m.ViewerWelcome(1, "0.1.0", "k7x2m4q6s8u3w5y7", may_operate=False),
+    m.ViewerWelcome(1, "0.1.0", "k7x2m4q6s8u3w5y7", False, 604_800, 518_400),
     m.Beat(17, 864_295_000, WALL_MS, 5000, m.raw(CORE), (_TROUBLE,)),
     m.Ack(17),
     m.Ping(7),

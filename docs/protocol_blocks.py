@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from docs.message_examples import EXAMPLES
 from docs.struct_tables import anchor_of, code_table, constant_rows, field_table, summary, table
-from master import requests, session, viewing
+from master import attention, requests, session, viewing
 from shared import connection, families, frames, inventory, metrics, outbox
 from shared import messages as m
 from shared.connection import TRANSITIONS, Phase, Side
@@ -44,11 +44,14 @@ def limits() -> str:
         *constant_rows(viewing, "VIEWERS_LIMIT", "BEHIND_BYTES"),
         *constant_rows(requests, "EVENTS_LIMIT"),
     ]
+    looking = [*constant_rows(attention, "PERIOD_MS", "DETAIL_MS", "LEASE_MS", "REPEAT_S")]
     return "\n\n".join(
         (
             table(("limit", "bytes", "why"), rows),
             "And on a master's established links:",
             table(("limit", "number", "why"), numbers),
+            "While a viewer looks at a node, a master asks its agent with `Attend` for:",
+            table(("what", "number", "why"), looking),
         )
     )
 

@@ -7,7 +7,7 @@ import msgspec
 import msgspec.inspect as mi
 
 from docs.struct_tables import meanings_of, table, type_in_words
-from shared.config import OTHER_VARIABLES, Setting, reference
+from shared.config import OTHER_VARIABLES, Setting, profile_reference, reference
 from shared.families_explained import EXPLAINED
 from shared.families_settings import FamiliesSettings, FamilySettings, ProcessSettings
 from shared.metrics import FAMILIES
@@ -18,6 +18,7 @@ _FAMILIES: Final = "agent.families."
 def reference_tables() -> str:
     """A table per section of the settings file: key, default, what is accepted, what it is."""
     settings = [setting for setting in reference() if not setting.key.startswith(_FAMILIES)]
+    settings += profile_reference()
     sections = groupby(settings, key=lambda setting: setting.key.rpartition(".")[0])
     return "\n\n".join(
         f"### `[{section}]`\n\n{_section_table(list(members))}" for section, members in sections
@@ -62,7 +63,7 @@ def _section_table(settings: list[Setting]) -> str:
     rows = [
         (
             f"`{setting.key.rpartition('.')[2]}`",
-            _as_toml(setting.default),
+            "" if setting.default is None else _as_toml(setting.default),
             setting.expected,
             setting.description + (" (SIGHUP)" if setting.reloadable else ""),
         )

@@ -7,6 +7,8 @@ Commands are short and do one thing after another, so plain blocking calls serve
 has a deadline. The master's pings are answered in passing, and what nobody asked for is skipped.
 """
 
+import logging
+import random
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +16,13 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from heartline.exits import NotFoundError, UnreachableError
+from heartline.viewer_keys import ViewerKeys
 from shared import VERSION
 from shared import messages as m
 from shared.connection import ClientConnection
-from shared.errors import DeniedError, UserError
+from shared.errors import DeniedError, HeartlineError, IdentityError, UserError
 from shared.paths import SYSTEM_ROOT, StateFolder
+from shared.renewal import renewal_due_in_s
 from shared.text import clean
 from shared.unix_socket import short_path
 
@@ -31,9 +35,18 @@ PING_AFTER_S: Final = 10.0
 SILENCE_S: Final = 45.0
 """Silence of more than four pings: it does not."""
 
+RENEWAL_S: Final = 3.0
+"""How long a command waits for a new certificate while the old one is still good."""
+
+_log: Final = logging.getLogger(__name__)
+
 _READ_BYTES: Final = 64 * 1024
 
-Reply = TypeVar("Reply", m.NodeDetail, m.Events, m.TokenCreated, m.Tokens, m.Done)
+Reply = TypeVar("Reply", m.NodeDetail, m.Events, m.Outages, m.TokenCreated, m.Tokens, m.Done)
+
+
+class KeyRenewedError(HeartlineError):
+    """The certificate had expired and has been renewed over this link, which ends with that."""
 
 
 class Control:
@@ -61,16 +74,25 @@ class Control:
         return cls.over(_connect(folder, timeout_s), str(folder.socket), timeout_s)
 
     @classmethod
-    def over(cls, stream: socket.socket, place: str, timeout_s: float = ANSWER_S) -> Self:
+    def over(
+        cls,
+        stream: socket.socket,
+        place: str,
+        timeout_s: float = ANSWER_S,
+        keys: ViewerKeys | None = None,
+    ) -> Self:
         """Greets the master at the other end of a connected stream, which this owns from now on.
+
+        `keys` are those that the stream was connected with; they are renewed when it is time.
 
         Raises:
             UnreachableError: it does not answer.
             DeniedError: it does not want this viewer.
+            KeyRenewedError: the certificate had expired and has been renewed: connect again.
         """
         control = cls(stream, place)
         try:
-            control._greet(timeout_s)
+            control._greet(timeout_s, keys)
         except BaseException:
             stream.close()
             raise
@@ -153,15 +175,44 @@ class Control:
                     return pieces
         raise self._unreachable(f"has not sent its fleet within {timeout_s:g} s")
 
-    def _greet(self, timeout_s: float) -> None:
+    def _greet(self, timeout_s: float, keys: ViewerKeys | None) -> None:
         self._send(m.ViewerHello(m.PROTOCOL_MIN, m.PROTOCOL_MAX, VERSION))
         match self._next(time.monotonic() + timeout_s):
             case m.ViewerWelcome() as welcome:
                 self.welcome = welcome
+                if keys is not None:
+                    keys.welcomed()
+                    self._renew_in_time(keys)
+            case m.RenewFirst() if keys is not None:
+                self._renew(keys, timeout_s)
+                raise KeyRenewedError
             case m.Deny(code=code, text=text):
                 raise DeniedError(code, clean(text))
             case _:
                 raise self._unreachable(f"has not answered within {timeout_s:g} s")
+
+    def _renew_in_time(self, keys: ViewerKeys) -> None:
+        rng = random.Random()  # noqa: S311 - spreads renewals, keeps no secret
+        if not self.welcome.certificate_life_s or renewal_due_in_s(self.welcome, rng) > 0:
+            return
+        try:
+            self._renew(keys, RENEWAL_S)
+        except (IdentityError, UnreachableError) as error:
+            _log.warning("the certificate is not renewed yet", extra={"reason": str(error)})
+
+    def _renew(self, keys: ViewerKeys, timeout_s: float) -> None:
+        self._send(m.Renew(keys.request()))
+        deadline_s = time.monotonic() + timeout_s
+        while (message := self._next(deadline_s)) is not None:
+            match message:
+                case m.Renewed(certificate_der):
+                    keys.renewed(certificate_der)
+                    return
+                case m.Deny(code, text):
+                    raise DeniedError(code, clean(text))
+                case _:
+                    pass
+        raise self._unreachable(f"has renewed no certificate within {timeout_s:g} s")
 
     def _request(self, build: Callable[[int], m.FromViewer]) -> int:
         self._requests += 1

@@ -30,12 +30,14 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "up": Entry("up", "Run a master, this host's agent and the dashboard in one terminal."),
         "master": Entry("daemons", "Run the service that agents link to."),
         "agent": Entry("daemons", "Run the daemon that reports this host to a master."),
+        "demo": Entry("demo", "Try it out: the dashboard on a simulated fleet."),
     },
     "Look": {
         "top": Entry("top", "Watch the fleet in a terminal dashboard."),
         "nodes": Entry("nodes", "List the nodes, problems first."),
         "node": Entry("nodes", "Show, label, revoke or forget one node."),
         "events": Entry("events", "List what happened: states, enrolments, conflicts."),
+        "outages": Entry("outages", "List when nodes were away, for how long, and why."),
     },
     "Manage": {
         "token": Entry(

@@ -1,8 +1,8 @@
 """What `heartline up` runs: a master and this host's agent on one state folder.
 
 What runs already is used and left alone: a master that answers on the folder's socket is not
-started again, nor an agent whose node is up. `close` stops what was started here, the agent first,
-so that it can say goodbye.
+started again, nor an agent whose node is up. `close` stops what was started here, the master last,
+so that whoever is linked to it can say goodbye.
 """
 
 import os
@@ -51,10 +51,12 @@ class Options(Struct, frozen=True):
     """Flags of both."""
     master: tuple[str, ...] = ()
     """Flags of the master."""
+    master_environment: Mapping[str, str] = {}
+    """Variables of the master."""
 
 
 class Stack:
-    """A master and an agent. `start`, use, `close`; from one thread."""
+    """A master and what belongs to it. Start, use, `close`; from one thread."""
 
     def __init__(
         self,
@@ -81,22 +83,30 @@ class Stack:
         """A child that has ended for good, when one has."""
         return next((keeper for keeper in self._keepers if keeper.is_over), None)
 
-    def start(self) -> None:
-        """Brings everything up that is not, and waits until this host's node beats.
+    def start_master(self) -> None:
+        """Brings up a master where none answers, and waits until it does.
 
         Raises:
-            UserError: a child could not be started, or did not come up; its reason.
+            UserError: it could not be started, or did not come up; its reason.
             Left: the user asked to leave meanwhile.
         """
         self.folder.ensure()
         self.folder.logs_dir.mkdir(mode=0o700, exist_ok=True)
         if self._answers():
             self._say(f"a master runs on {self.folder.root} already; it stays when this ends")
-        else:
-            keeper = self._start_child("master", *self._options.master)
-            self._await(keeper, self._answers, MASTER_READY_S)
-            # Should it die, it comes back to where its agents look for it, even from port 0.
-            keeper.service = self._service("master", *self._listen_flags())
+            return
+        environment = self._options.master_environment
+        keeper = self._start_child("master", *self._options.master, environment=environment)
+        self._await(keeper, self._answers, MASTER_READY_S)
+        # Should it die, it comes back to where its agents look for it, even from port 0.
+        keeper.service = self._service("master", *self._listen_flags(), environment=environment)
+
+    def start_agent(self) -> None:
+        """Brings up this host's agent where its node is not up, and waits until it is.
+
+        Raises:
+            UserError, Left: as `start_master`.
+        """
         if self._node_is_up():
             self._say("this host's agent runs already; it stays when this ends")
             return
@@ -104,6 +114,14 @@ class Stack:
             "agent", *self._master_flags(), environment=self._joining_environment()
         )
         self._await(keeper, self._node_is_up, BEAT_S)
+
+    def start_module(
+        self, name: str, module: str, *flags: str, hear: Callable[[str], None] | None = None
+    ) -> None:
+        """Runs a module of this program as a child; `hear` is told each line that it prints."""
+        command = (sys.executable, "-m", module, "--data", str(self.folder.root), *flags)
+        log = self.folder.logs_dir / f"{name}.log"
+        self._keep(Service(name, command, log, _import_path()), hear)
 
     def close(self) -> None:
         """Stops what `start` started, the last first. Bounded by `supervision.STOP_S` for each."""
@@ -113,8 +131,10 @@ class Stack:
     def _start_child(
         self, name: str, *flags: str, environment: Mapping[str, str] | None = None
     ) -> Keeper:
-        service = self._service(name, *flags, environment=environment)
-        keeper = Keeper(service, report=self._say, on_change=self._changed)
+        return self._keep(self._service(name, *flags, environment=environment))
+
+    def _keep(self, service: Service, hear: Callable[[str], None] | None = None) -> Keeper:
+        keeper = Keeper(service, report=self._say, on_change=self._changed, hear=hear)
         self._keepers.append(keeper)
         keeper.start()
         return keeper

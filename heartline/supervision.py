@@ -58,8 +58,8 @@ class End(Struct, frozen=True):
 class Keeper:
     """Keeps one service running from `start` to `stop`.
 
-    `report` is told what happens, in words; `on_change` that a child has ended. Both are called
-    from the keeper's own thread.
+    `report` is told what happens, in words; `on_change` that a child has ended; `hear` each line
+    that the child prints. All are called from the keeper's own thread.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Keeper:
         *,
         report: Callable[[str], None],
         on_change: Callable[[], None],
+        hear: Callable[[str], None] | None = None,
         rng: random.Random | None = None,
     ) -> None:
         self.service = service
@@ -78,6 +79,7 @@ class Keeper:
         """The child has ended in a way that starting it again would only repeat."""
         self._report = report
         self._on_change = on_change
+        self._hear = hear
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._log = BoundedLog(service.log)
         self._stopping = threading.Event()
@@ -141,6 +143,8 @@ class Keeper:
             output = cast("IO[bytes]", process.stdout)
             while line := output.readline(_LINE_LIMIT_BYTES):
                 self._log.write(line)
+                if self._hear is not None:
+                    self._hear(clean(line.decode(errors="replace").rstrip()))
                 last_line = line.strip(_FRAME) or last_line
             code = process.wait()
         with self._lock:

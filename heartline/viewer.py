@@ -2,11 +2,10 @@
 
 viewer/viewer.json   which cluster, which viewer, and the masters to dial
 viewer/ca.pem        the cluster's CA, whose pin came with the token
-viewer/viewer.pem    key and certificate, good for days: afterwards, join again
+viewer/viewer.pem    key and certificate, good for days and renewed by use (`heartline.viewer_keys`)
 """
 
 import socket
-import ssl
 from collections.abc import Sequence
 from functools import partial
 from typing import Final
@@ -19,7 +18,6 @@ from shared.addresses import Address, parse_address
 from shared.errors import IdentityError, LinkBrokenError, TokenError, UserError
 from shared.paths import StateFolder
 from shared.private_files import private_folder, read_private, write_private
-from shared.tls import client_context
 from shared.tokens import parse_token
 
 ROLE: Final = "viewer"
@@ -55,20 +53,6 @@ def load_viewer(folder: StateFolder) -> ViewerIdentity | None:
         raise IdentityError(f"{path} is damaged: {error}; join again") from error
 
 
-def viewer_context(folder: StateFolder) -> ssl.SSLContext:
-    """TLS with the viewer's certificate, for masters of its cluster only.
-
-    Raises:
-        IdentityError: a file is missing, damaged or open to others.
-    """
-    place = folder.viewer_dir
-    try:
-        read_private(place / "viewer.pem")  # refuses a key that others may read
-        return client_context(read_private(place / "ca.pem"), place / "viewer.pem")
-    except FileNotFoundError as error:
-        raise IdentityError(f"{error.filename} is missing; join again") from error
-
-
 def join_as_viewer(folder: StateFolder, token_text: str, masters: Sequence[str]) -> ViewerIdentity:
     """Joins through the first of `masters` that answers, and stores the identity.
 
@@ -101,6 +85,7 @@ def join_as_viewer(folder: StateFolder, token_text: str, masters: Sequence[str])
         )
         write_private(place / "ca.pem", joined.ca_pem)
         write_private(place / "viewer.pem", key_pem + joined.certificate_pem)
+        (place / "renewed.pem").unlink(missing_ok=True)  # of the identity before
         write_private(place / "viewer.json", msgspec.json.encode(viewer))
         return viewer
     raise LinkBrokenError("; ".join(failures))

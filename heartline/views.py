@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from heartline import reliability
 from heartline.fleet import Node, node_of
 from heartline.plain import plain
 from heartline.tables import Cell, Column
@@ -142,6 +143,7 @@ def detail_of(detail: m.NodeDetail, now_wall_ms: int) -> dict[str, object]:
             }
     return {
         **{key: plain(value) for key, value in msgspec.structs.asdict(node).items()},
+        **reliability.detail_of(detail, now_wall_ms),
         "inventory": plain(inventory_of(detail)),
         "families": families,
     }

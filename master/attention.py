@@ -25,10 +25,10 @@ PERIOD_MS: Final = 1_000
 """Between two beats of a node that somebody looks at."""
 
 DETAIL_MS: Final = 2_000
-"""Between two process tables: as often as `top` does by default, and as people can read."""
+"""Between two process tables: as often as people can read them."""
 
 LEASE_MS: Final = 10_000
-"""How long an agent keeps it up unasked: two requests may be late before it stops."""
+"""How long an agent keeps it up unasked: a request may get lost and the next one be late."""
 
 REPEAT_S: Final = 4.0
 """Between two requests."""

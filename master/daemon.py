@@ -10,7 +10,10 @@ serve
 ├ Attention    what agents are asked for while somebody looks
 ├ Store        what may be written later
 ├ Registry     "last seen", every half minute
+├ Outages      what is to be stored of them; the master's own stalls
 ├ Audit        the limits' summary, every minute
+├ Canary       whether what is sent gets through to this process at all
+├ stalls       tells of the time in which this process was not there
 └ signals      SIGTERM and SIGINT stop, SIGHUP reloads
 """
 
@@ -51,7 +54,7 @@ from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
 from shared.addresses import parse_address
-from shared.attentive import AttentiveClock, keep_turning
+from shared.attentive import AttentiveClock, tell_of_stalls
 from shared.certificates import CertificateAuthority
 from shared.clock import wall_ms
 from shared.errors import UserError
@@ -172,9 +175,12 @@ class Master:
                 async with trio.open_nursery() as nursery:
                     parts = self.assemble(nursery)
                     await self._announce(listeners, parts, is_first_start, print_line)
+                    stopping = trio.Event()
+                    nursery.start_soon(self._heed, signals, stopping, parts, reload)
                     async with trio.open_nursery() as door:
                         self._open_door(door, nursery, listeners, local, parts)
-                        await self._heed(signals, parts, reload)
+                        service_manager.notify(service_manager.READY)
+                        await stopping.wait()
                         door.cancel_scope.cancel()
                     for sock in (*listeners, local):
                         sock.close()
@@ -216,9 +222,10 @@ class Master:
                 node.certificate_expires_wall_ms = identity.expires_wall_ms
             if node.address:
                 admission.remember(node.node_id, parse_address(node.address).host)
-        nursery.start_soon(keep_turning, partial(_on_stall, events), self.clock)
+        nursery.start_soon(tell_of_stalls, partial(_on_stall, events), self.clock)
         for task in (sweeper.run, feed.run, attention.run, self.store.run, registry.run):
             nursery.start_soon(task)
+        nursery.start_soon(registry.outages.run)
         nursery.start_soon(self.audit.run)
         nursery.start_soon(canary.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
@@ -263,15 +270,20 @@ class Master:
         gc.set_threshold(*GC_THRESHOLDS)
 
     async def _heed(
-        self, signals: AsyncIterator[int], parts: "Parts", reload: Reload | None
+        self,
+        signals: AsyncIterator[int],
+        stopping: trio.Event,
+        parts: "Parts",
+        reload: Reload | None,
     ) -> None:
-        service_manager.notify(service_manager.READY)
         async for number in signals:
+            if stopping.is_set():
+                continue  # heeded all the same: left alone, it would end the process half-way
             if number in _STOP_SIGNALS:
                 _log.info("stopping", extra={"signal": signal.Signals(number).name})
                 service_manager.notify(service_manager.STOPPING)
-                return
-            if reload is not None:
+                stopping.set()
+            elif reload is not None:
                 service_manager.notify(service_manager.RELOADING)
                 self._reload(parts, reload)
                 service_manager.notify(service_manager.READY)
@@ -325,6 +337,7 @@ class Parts:
             for roster in rosters:
                 await roster.wait_empty()
         await self.entry.registry.save()
+        await self.entry.registry.outages.stop()
         self.context.events.record("master-stopped")
         await self.context.store.flush()
 

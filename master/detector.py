@@ -33,10 +33,14 @@ ILL_S: Final = 1.0
 """How soon to look again when the master itself is not well."""
 
 _FALLEN: Final = frozenset({State.LATE, State.LOST})
+"""What nodes that are up fall into, together in a mass event."""
+
 _RECOVERED_FROM: Final = frozenset({State.HUNG, State.LOST, State.DOWN})
 _DOUBTED: Final = frozenset({State.LATE, State.HUNG})
-_SILENT: Final = frozenset({State.UP, State.LATE, State.HUNG})
+_LINKED: Final = ALIVE | {State.JOINING}
 """States that end by silence on a link that stands."""
+
+_MAY_FALL: Final = (*ALIVE, State.LOST)
 
 
 class Probe(Protocol):
@@ -132,12 +136,12 @@ class Detector:
         if due_s is None or now_s < max(due_s, watched.held_until_s):
             return
         evidence = Evidence.UNKNOWN
-        probe = self._consequences.probe(watched.node_id) if before.state in _SILENT else None
+        probe = self._consequences.probe(watched.node_id) if before.state in _LINKED else None
         if probe is not None:
             if probe.has_unread():
                 watched.held_until_s = now_s + UNREAD_S
                 return
-            if before.state is not State.UP:
+            if before.state in _DOUBTED:
                 evidence = probe.evidence()
         after = step(before, DeadlinePassed(evidence), now_s)
         if after.state is State.DOWN and self._holds(watched, now_s):
@@ -173,7 +177,7 @@ class Detector:
         self._consequences.changed(watched.node_id, before, after)
         if after.state is State.UP and before.state in _RECOVERED_FROM:
             self._count_recovery(watched, now_s)
-        if after.state in _FALLEN and before.state not in _FALLEN:
+        if after.state in _FALLEN and before.state is State.UP:
             self._count_fall(watched, now_s)
 
     def _count_recovery(self, watched: "_Watched", now_s: float) -> None:
@@ -184,7 +188,7 @@ class Detector:
         self._sweeper.schedule(watched)
 
     def _count_fall(self, watched: "_Watched", now_s: float) -> None:
-        alive = sum(self._states[state] for state in (*ALIVE, State.LOST))
+        alive = sum(self._states[state] for state in _MAY_FALL)
         period_s = watched.liveness.period_s
         fallen = self._masses.fell(watched.node_id, alive, period_s, now_s)
         if fallen:
@@ -221,10 +225,14 @@ class _Watched:
     def deadline_s(self) -> float | None:
         if self.forgotten:
             return None
-        due_s = deadline_s(self.liveness)
-        at_s = math.inf if due_s is None else max(due_s, self.held_until_s)
-        at_s = min(at_s, ends_s(self.flapping))
-        return None if at_s == math.inf else at_s
+        # Asked with every beat: what is usually absent is looked at, not reckoned with.
+        at_s = deadline_s(self.liveness)
+        if at_s is not None and at_s < self.held_until_s:
+            at_s = self.held_until_s
+        if not self.flapping.is_on:
+            return at_s
+        settled_s = ends_s(self.flapping)
+        return settled_s if at_s is None else min(at_s, settled_s)
 
     def expire(self, now_s: float) -> None:
         self._look(self, now_s)

@@ -198,7 +198,7 @@ class Opening:
             case m.AgentHello():
                 return await self._agent(message)
             case m.ViewerHello():
-                return self._viewer(message)
+                return await self._viewer(message)
             case _:
                 pass  # the connection lets nothing else through in these phases
         return None
@@ -228,69 +228,96 @@ class Opening:
     async def _agent(self, hello: m.AgentHello) -> Established | None:
         certificate, link = self._peer.certificate, self._link
         protocol = protocol_of(hello)
-        verdict = self._judge(protocol, AGENT)
-        if isinstance(verdict, Admitted) and verdict.changed:
-            if not await self._retire_old_key(verdict.identity):
-                link.post(_BUSY_DENIED)
-                return None
-            # Again: while the disk was waited for, the operator may have revoked it.
-            verdict = self._judge(protocol, AGENT)
-        if isinstance(verdict, Refused) or certificate is None or protocol is None:
-            self._deny(verdict)
+        admitted = await self._admitted(protocol, AGENT)
+        if admitted is None or certificate is None or protocol is None:
             return None
-        node = self._entry.registry.get(verdict.identity.identity)
+        node = self._entry.registry.get(admitted.identity.identity)
         if node is None:
             self._deny(Refused(Refusal.UNKNOWN, "this master has no such node"))
             return None
         if trio.current_time() < node.shunned_until_s:
             link.post(_SHUNNED_DENIED)
             return None
-        if verdict.expired_ms > 0:
-            link.post(m.RenewFirst(protocol, verdict.expired_ms // 1000))
+        if admitted.expired_ms > 0:
+            link.post(m.RenewFirst(protocol, admitted.expired_ms // 1000))
             return None
         period_ms = round(self._context.settings.period_s * 1000)
-        node.certificate_expires_wall_ms = self._context.wall_ms() - verdict.expired_ms
+        node.certificate_expires_wall_ms = self._context.wall_ms() - admitted.expired_ms
         link.post(
             m.Welcome(
                 protocol,
                 node.node_id,
                 node.name,
                 period_ms,
-                int((certificate.expires - certificate.issued).total_seconds()),
-                -verdict.expired_ms // 1000,
+                _life_s(certificate),
+                -admitted.expired_ms // 1000,
                 VERSION,
             )
         )
         session = AgentSession(self._entry.sessions, node, link, self._peer.name)
-        session.valid_until_s = trio.current_time() - verdict.expired_ms / 1000
+        session.valid_until_s = trio.current_time() - admitted.expired_ms / 1000
         self._session = session
         return lambda: session.run(hello, period_ms)
 
-    def _viewer(self, hello: m.ViewerHello) -> Established | None:
-        protocol, identity = protocol_of(hello), OPERATOR
-        valid_until_s = math.inf
-        if not self._peer.is_operator:
-            verdict = self._judge(protocol, VIEWER)
-            if isinstance(verdict, Admitted) and verdict.expired_ms > 0:
-                verdict = Refused(Refusal.EXPIRED, "the viewer's certificate has expired")
-            if isinstance(verdict, Refused):
-                self._deny(verdict)
+    async def _viewer(self, hello: m.ViewerHello) -> Established | None:
+        protocol = protocol_of(hello)
+        if self._peer.is_operator:
+            if protocol is None:
+                self._link.post(_VERSION_DENIED)
                 return None
-            identity = verdict.identity.identity
-            valid_until_s = trio.current_time() - verdict.expired_ms / 1000
-        if protocol is None:
-            self._link.post(_VERSION_DENIED)
+            return self._welcome_viewer(protocol, OPERATOR, 0, math.inf)
+        certificate = self._peer.certificate
+        admitted = await self._admitted(protocol, VIEWER)
+        if admitted is None or certificate is None or protocol is None:
             return None
+        if admitted.expired_ms > 0:
+            self._link.post(m.RenewFirst(protocol, admitted.expired_ms // 1000))
+            return None
+        identity, remaining_s = admitted.identity.identity, -admitted.expired_ms / 1000
+        return self._welcome_viewer(protocol, identity, _life_s(certificate), remaining_s)
+
+    def _welcome_viewer(
+        self, protocol: int, identity: str, life_s: int, remaining_s: float
+    ) -> Established | None:
         if self._entry.viewers.full:
             self._link.post(m.Deny(Refusal.BUSY, "this master has as many viewers as it takes"))
             return None
         cluster = self._context.settings.name or self._entry.enrolment.authority.cluster
         may_operate = self._peer.is_operator
-        self._link.post(m.ViewerWelcome(protocol, VERSION, cluster, may_operate))
-        session = ViewerSession(self._entry.viewers, self._link, identity, may_operate=may_operate)
-        session.valid_until_s = valid_until_s
+        self._link.post(
+            m.ViewerWelcome(
+                protocol,
+                VERSION,
+                cluster,
+                may_operate,
+                life_s,
+                int(remaining_s) if life_s else 0,
+            )
+        )
+        session = ViewerSession(
+            self._entry.viewers,
+            self._link,
+            identity,
+            self._peer.address,
+            may_operate=may_operate,
+        )
+        session.valid_until_s = trio.current_time() + remaining_s
         self._session = session
         return session.run
+
+    async def _admitted(self, protocol: int | None, role: str) -> Admitted | None:
+        """Who comes in; None when the peer has been told that it does not."""
+        verdict = self._judge(protocol, role)
+        if isinstance(verdict, Admitted) and verdict.changed:
+            if not await self._retire_old_key(verdict.identity):
+                self._link.post(_BUSY_DENIED)
+                return None
+            # Again: while the disk was waited for, the operator may have revoked it.
+            verdict = self._judge(protocol, role)
+        if isinstance(verdict, Refused):
+            self._deny(verdict)
+            return None
+        return verdict
 
     def _judge(self, protocol: int | None, role: str) -> Verdict:
         if protocol is None:
@@ -303,8 +330,7 @@ class Opening:
             certificate, enrolment.authority.cluster, role, self._context.wall_ms()
         )
 
-    def _deny(self, verdict: Verdict) -> None:
-        refused = verdict if isinstance(verdict, Refused) else Refused(Refusal.BAD_REQUEST, "")
+    def _deny(self, refused: Refused) -> None:
         self._link.post(m.Deny(refused.code, refused.text))
         certificate, address = self._peer.certificate, self._peer.address
         if certificate is None:
@@ -353,6 +379,10 @@ _VERSION_DENIED: Final = m.Deny(
 )
 _SHUNNED_DENIED: Final = m.Deny(Refusal.BUSY, "this agent broke the protocol a moment ago")
 _BUSY_DENIED: Final = m.Deny(Refusal.BUSY, "the master cannot store anything now")
+
+
+def _life_s(certificate: PeerCertificate) -> int:
+    return int((certificate.expires - certificate.issued).total_seconds())
 
 
 def _peer_name(sock: socket.socket) -> str:

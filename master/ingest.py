@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from shared.errors import RemoteProtocolError, Violation
 from shared.families import FAMILY_TYPES
 from shared.inventory import Inventory
-from shared.messages import FamilySample, Trouble, encode_body
+from shared.messages import FamilySample, Returned, Trouble, encode_body
 from shared.text import NAME_LIMIT_CHARACTERS, TEXT_LIMIT_CHARACTERS, clean, clean_name
 
 DEPTH_LIMIT: Final = 8
@@ -19,6 +19,9 @@ DEPTH_LIMIT: Final = 8
 VALUES_LIMIT: Final = 32_768
 """Values in one message. A host with a thousand processors sends 8,000; a quarter of a million
 empty ones would fit into a message, and keep the master busy for a tenth of a second."""
+
+REASON_CHARACTERS: Final = 200
+"""Of an error in what an agent tells of its absence."""
 
 _ANYTHING: Final = msgspec.msgpack.Decoder()
 _INVENTORY: Final = msgspec.msgpack.Decoder(Inventory)
@@ -37,6 +40,27 @@ def clean_troubles(troubles: tuple[Trouble, ...]) -> tuple[Trouble, ...]:
             clean(trouble.text),
         )
         for trouble in troubles
+    )
+
+
+def clean_returned(told: Returned) -> Returned:
+    """What an agent tells of its absence, safe to show, and no longer than agents write it."""
+    return replace(
+        told,
+        boot_id=clean(told.boot_id, NAME_LIMIT_CHARACTERS),
+        link_code=clean(told.link_code, NAME_LIMIT_CHARACTERS),
+        link_error=clean(told.link_error, REASON_CHARACTERS),
+        attempt_error=clean(told.attempt_error, REASON_CHARACTERS),
+        runs=tuple(
+            replace(
+                run,
+                boot_id=clean(run.boot_id, NAME_LIMIT_CHARACTERS),
+                ended=clean(run.ended, NAME_LIMIT_CHARACTERS),
+                link_error=clean(run.link_error, REASON_CHARACTERS),
+                oom=clean(run.oom, NAME_LIMIT_CHARACTERS),
+            )
+            for run in told.runs
+        ),
     )
 
 

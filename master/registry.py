@@ -15,6 +15,7 @@ from master.detector import Detector, Probe
 from master.feed import Feed
 from master.masses import common_ground
 from master.node import Node
+from master.outages import Outages
 from master.store import RETRY_S, Statement, StoreError
 from shared.addresses import parse_address, subnet
 from shared.liveness import Liveness, LivenessEvent, State
@@ -60,6 +61,7 @@ class Registry:
         self._told: dict[str, State] = {}
         self._unsaved = node_rows.Unsaved()
         self._seen: dict[str, Node] = {}
+        self.outages: Final = Outages(context)
         feed.source = self
 
     def __repr__(self) -> str:
@@ -77,6 +79,7 @@ class Registry:
             node = node_rows.read(row, now_s, self._context.wall_ms())
             self._told[node.node_id] = State(row["state"])
             self._keep(node)
+        self.outages.load(self)
 
     def get(self, node_id: str) -> Node | None:
         """A node by its id."""
@@ -144,6 +147,7 @@ class Registry:
         self._seen.pop(node.node_id, None)
         self._unsaved.discard(node.node_id)
         self._detector.forget(node.node_id)
+        self.outages.forget(node.node_id)
         self._feed.gone(node.node_id)
         return node_rows.delete(node)
 
@@ -218,7 +222,7 @@ class Registry:
         """For the detector: whether what agents send gets through at all."""
         return self._is_well(now_s)
 
-    def changed(self, node_id: str, before: Liveness, after: Liveness) -> None:  # noqa: ARG002
+    def changed(self, node_id: str, before: Liveness, after: Liveness) -> None:
         """For the detector: a node's state is another one."""
         node = self._nodes[node_id]
         node.liveness = after
@@ -238,6 +242,7 @@ class Registry:
                 after=after.state,
                 text=after.reason,
             )
+        self.outages.changed(node, before.state, after, trio.current_time())
 
     def mass_event(self, node_ids: tuple[str, ...], alive: int) -> None:
         """For the detector: these nodes fell silent together."""

@@ -1,7 +1,7 @@
 """What viewers may ask, and what the operator may order."""
 
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 import msgspec
 import trio
@@ -24,11 +24,16 @@ from shared.text import NAME_LIMIT_CHARACTERS, clean
 EVENTS_LIMIT: Final = 500
 """Events in one answer, as far as they fit."""
 
+OUTAGES_LIMIT: Final = 500
+"""Outages in one answer, as far as they fit."""
+
 FOLLOWED_LIMIT: Final = 16
 """Requests that one viewer may follow the events with."""
 
 TOKEN_LIFE_LIMIT_S: Final = 365 * 86400
 TOKEN_USES_LIMIT: Final = 1_000_000
+
+Record = TypeVar("Record", m.Event, m.Outage)
 
 _ANSWER_BYTES: Final = TRANSFER_LIMIT_BYTES - 16 * 1024
 """Room in an answer for what is long, beside names and numbers."""
@@ -47,9 +52,15 @@ class Viewer:
     """Who asks: what it may do, and what it follows."""
 
     def __init__(
-        self, identity: str, *, may_operate: bool, send_event: Callable[[int, m.Event], None]
+        self,
+        identity: str,
+        address: str,
+        *,
+        may_operate: bool,
+        send_event: Callable[[int, m.Event], None],
     ) -> None:
         self.identity: Final = identity
+        self.address: Final = address
         self.may_operate: Final = may_operate
         self.send_event: Final = send_event
         self.following: list[Follower] = []
@@ -90,6 +101,21 @@ class Requests:
         except StoreError as error:
             return m.Failed(number, "not-stored", clean(str(error)))
 
+    async def renew(self, csr_der: bytes, viewer: Viewer) -> m.Renewed | None:
+        """A certificate for the viewer's new key; None when it cannot be stored: it asks again.
+
+        Raises:
+            RemoteProtocolError: the certificate request is no good, the viewer was revoked, or it
+                is the operator, who has no certificate.
+        """
+        identity = self._enrolment.identities.get(viewer.identity)
+        if identity is None:
+            raise RemoteProtocolError(Violation.BAD_MESSAGE, "there is no certificate to renew")
+        try:
+            return m.Renewed(await self._enrolment.renew(identity, csr_der, viewer.address))
+        except StoreError:
+            return None
+
     def unfollow(self, viewer: Viewer) -> None:
         """The viewer is gone: nothing is sent to it any more."""
         for follower in viewer.following:
@@ -98,9 +124,11 @@ class Requests:
     async def _dispatch(self, request: m.FromClient, viewer: Viewer) -> m.ToViewer:
         match request:
             case m.GetNode(number, wanted):
-                return self._detail(number, self._registry.find(wanted))
+                return await self._detail(number, self._registry.find(wanted))
             case m.ListEvents():
                 return await self._list_events(request, viewer)
+            case m.ListOutages():
+                return await self._list_outages(request)
             case _ if viewer.may_operate:
                 return await self._operate(request)
             case _:
@@ -132,7 +160,8 @@ class Requests:
                     Violation.BAD_MESSAGE, f"{type(request).__name__} is not a request"
                 )
 
-    def _detail(self, number: int, node: Node) -> m.NodeDetail:
+    async def _detail(self, number: int, node: Node) -> m.NodeDetail:
+        availability, last_outage = await self._registry.outages.of_node(node)
         info, vitals = node.info(), node.vitals()
         room = _ANSWER_BYTES - len(m.encode_body(info)) - len(m.encode_body(vitals))
         left_out: list[str] = []
@@ -158,7 +187,21 @@ class Requests:
             NIL if inventory is None else msgspec.Raw(inventory),
             tuple(families),
             tuple(left_out),
+            availability,
+            last_outage,
         )
+
+    async def _list_outages(self, request: m.ListOutages) -> m.Outages:
+        registry = self._registry
+        node_id = registry.find(request.node).node_id if request.node else ""
+
+        def name_of(node_id: str) -> str:
+            node = registry.get(node_id)
+            return "" if node is None else node.name
+
+        limit = min(request.limit, OUTAGES_LIMIT)
+        found = await registry.outages.log.latest(limit, name_of, node_id, request.since_s)
+        return m.Outages(request.request, _fitting(found))
 
     async def _list_events(self, request: m.ListEvents, viewer: Viewer) -> m.Events:
         node = self._registry.find(request.node) if request.node else None
@@ -299,14 +342,14 @@ class _Follow:
         return tuple(by_number[number] for number in sorted(by_number))
 
 
-def _fitting(events: tuple[m.Event, ...]) -> tuple[m.Event, ...]:
+def _fitting(records: tuple[Record, ...]) -> tuple[Record, ...]:
     # The newest that fit into one answer: texts come from agents and may be long.
     room = _ANSWER_BYTES
-    for count, event in enumerate(reversed(events)):
-        room -= len(m.encode_body(event))
+    for count, record in enumerate(reversed(records)):
+        room -= len(m.encode_body(record))
         if room < 0:
-            return events[len(events) - count :]
-    return events
+            return records[len(records) - count :]
+    return records
 
 
 def _only(found: list[TokenRecord], wanted: str) -> TokenRecord:

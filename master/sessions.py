@@ -15,7 +15,7 @@ from master.attention import Attention
 from master.conflicts import Conflicts
 from master.context import Context
 from master.enrolment import Enrolment
-from master.ingest import clean_family, clean_inventory, clean_troubles
+from master.ingest import clean_family, clean_inventory, clean_returned, clean_troubles
 from master.node import Node
 from master.registry import Registry
 from master.roster import Roster
@@ -179,6 +179,7 @@ class AgentSession(Session):
         node.agent_version = clean(hello.software, NAME_LIMIT_CHARACTERS)
         node.period_ms, node.promised_ms = period_ms, 0
         sessions.registry.info_changed(node)
+        sessions.registry.outages.linked(node, hello)
         sessions.registry.apply(node, Joined(period_ms / 1000), now_s)
         sessions.attention.linked(node)
         how: str | None = None
@@ -190,6 +191,7 @@ class AgentSession(Session):
                 self._left(how)
 
     def _left(self, how: str | None) -> None:
+        self._sessions.registry.outages.unlinked(self.node, trio.current_time())
         if self.ended is not None:
             how = None if self.ended.code in _NO_NEWS else self.ended.text
         if how is not None:
@@ -223,6 +225,9 @@ class AgentSession(Session):
                 self._family(message)
             case m.InventoryReport(inventory):
                 self._inventory(inventory)
+            case m.Returned():
+                told = clean_returned(message)
+                self._sessions.registry.outages.told(self.node, told, self.link.heard_s)
             case m.Renew(csr_der):
                 self._begin_renewal(csr_der)
             case _:

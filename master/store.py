@@ -19,7 +19,11 @@ import trio
 
 from shared.errors import HeartlineError, UserError
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_STEPS: Final = ("schema.sql", "schema_2.sql")
+"""What each version of the schema added, from the first on. A new database is made as old ones are
+brought up to date."""
+
+SCHEMA_VERSION: Final = len(SCHEMA_STEPS)
 LATER_S: Final = 0.5
 LATER_LIMIT: Final = 50_000
 """Statements kept while the disk refuses them: some 20 MB."""
@@ -221,16 +225,18 @@ class Store:
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        schema = resources.files("master").joinpath("schema.sql").read_text("utf-8")
-        connection.executescript(
-            f"BEGIN;\n{schema}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
-        )
-    elif version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION:
         raise UserError(
             f"{path} was written by a later version of Heartline (schema {version}, this one reads "
             f"{SCHEMA_VERSION}): start that version, or restore an older copy"
         )
+    if version == SCHEMA_VERSION:
+        return
+    steps = [resources.files("master").joinpath(name) for name in SCHEMA_STEPS[version:]]
+    statements = "\n".join([step.read_text("utf-8") for step in steps])
+    connection.executescript(
+        f"BEGIN;\n{statements}\nPRAGMA user_version = {SCHEMA_VERSION};\nCOMMIT;"
+    )
 
 
 def _unusable(path: Path, error: sqlite3.Error) -> UserError:

@@ -52,13 +52,21 @@ class ViewerSession(Session):
     """One viewer's link, from its welcome to its end."""
 
     def __init__(
-        self, viewers: Viewers, link: MasterLink, identity: str, *, may_operate: bool
+        self,
+        viewers: Viewers,
+        link: MasterLink,
+        identity: str,
+        address: str,
+        *,
+        may_operate: bool,
     ) -> None:
         super().__init__(link, lambda: viewers.context.link)
         self.identity: Final = identity
         self.focus: Focus | None = None
         self._viewers = viewers
-        self._viewer = Viewer(identity, may_operate=may_operate, send_event=self._send_event)
+        self._viewer = Viewer(
+            identity, address, may_operate=may_operate, send_event=self._send_event
+        )
         self._wake = trio.Event()
         self._missed = Changes()
         self._missed_since_s = 0.0
@@ -130,6 +138,10 @@ class ViewerSession(Session):
                 self._watch()
             case m.FocusNode(node_id):
                 self._viewers.attention.focus(self, node_id)
+            case m.Renew(csr_der):
+                renewed = await self._viewers.requests.renew(csr_der, self._viewer)
+                if renewed is not None:
+                    self.link.post(renewed)
             case _:
                 self._reply(await self._viewers.requests.answer(message, self._viewer))
 

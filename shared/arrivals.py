@@ -10,6 +10,7 @@ Both clocks are monotonic; no wall clock takes part. The receiver's is attentive
 (`shared.attentive`).
 """
 
+import math
 from typing import Final
 
 from msgspec import Struct
@@ -21,13 +22,19 @@ forgotten in the end, because two clocks drift: at 50 ppm by 15 ms in 60 beats o
 
 PEAK_HALF_LIFE_S: Final = 600.0
 
-JUMP_PERIODS: Final = 4.0
-"""A beat that is later than the longest margin there is did not travel for so long: the agent's
-clock stood still (its host was suspended). What was learnt of the offset is void."""
+PEAK_MOST_PERIODS: Final = 2.4
+"""More lateness than this cannot widen a margin any further (`shared.liveness`); kept in full, the
+hour that a host was suspended for would keep its margin wide for a day."""
+
+RELEARN_PERIODS: Final = 1.0
+"""A beat that is later than this starts the offset anew: either the agent's clock stood still (its
+host was suspended) and never catches up, or the beat was slow and the next one on time restores
+what was known."""
 
 
 class Arrivals(Struct, frozen=True, gc=False):
-    """What the beats of one link have shown. Made by `first`, carried on by `observe`."""
+    """What the beats of one link have shown. Made by `none_yet` or `first`, carried on by
+    `observe`."""
 
     heard_s: float
     """When the last beat arrived."""
@@ -38,8 +45,16 @@ class Arrivals(Struct, frozen=True, gc=False):
     minimum_s: float
     """Least offset of the bucket that is being filled."""
     filled: int
+    """How many beats are in that bucket; 0 before the first beat of all."""
+    least_s: float = math.inf
+    """Least offset of the full buckets."""
     minima_s: tuple[float, ...] = ()
     """Least offset of each full bucket, the newest last."""
+
+
+def none_yet(now_s: float, next_in_s: float, peak_s: float = 0.0) -> Arrivals:
+    """Before the first beat of a link that was made now."""
+    return Arrivals(now_s, now_s + next_in_s, peak_s, math.inf, 0)
 
 
 def first(now_s: float, mono_s: float, next_in_s: float, peak_s: float = 0.0) -> Arrivals:
@@ -49,24 +64,29 @@ def first(now_s: float, mono_s: float, next_in_s: float, peak_s: float = 0.0) ->
 
 def observe(before: Arrivals, now_s: float, mono_s: float, next_in_s: float) -> Arrivals:
     """After another beat of the same link."""
-    offset_s = now_s - mono_s
-    late_s = max(0.0, now_s - before.due_s)
-    peak = peak_s(before, now_s)
-    if late_s > JUMP_PERIODS * next_in_s:
+    peak, late_s = peak_s(before, now_s), now_s - before.due_s
+    if not before.filled:
         return first(now_s, mono_s, next_in_s, peak)
-    minimum_s, filled, minima_s = (
-        min(before.minimum_s, offset_s),
-        before.filled + 1,
-        before.minima_s,
-    )
-    least_s = min(minimum_s, *minima_s) if minima_s else minimum_s
-    if filled > BUCKET_BEATS:
-        minima_s = (*minima_s[1 - BUCKETS :], before.minimum_s)
-        minimum_s, filled = offset_s, 1
-    due_s = least_s + mono_s + next_in_s
-    return Arrivals(now_s, due_s, max(peak, late_s), minimum_s, filled, minima_s)
+    if late_s > peak:
+        peak = max(peak, min(late_s, PEAK_MOST_PERIODS * next_in_s))
+    if late_s > RELEARN_PERIODS * next_in_s:
+        return first(now_s, mono_s, next_in_s, peak)
+    minimum_s, filled = before.minimum_s, before.filled
+    least_s, minima_s = before.least_s, before.minima_s
+    offset_s = now_s - mono_s
+    if filled == BUCKET_BEATS:
+        minima_s = (*minima_s[2 - BUCKETS :], minimum_s)
+        least_s = min(minima_s)
+        minimum_s, filled = offset_s, 0
+    elif offset_s < minimum_s:
+        minimum_s = offset_s
+    fastest_s = min(least_s, minimum_s)
+    due_s = fastest_s + mono_s + next_in_s
+    return Arrivals(now_s, due_s, peak, minimum_s, filled + 1, least_s, minima_s)
 
 
 def peak_s(arrivals: Arrivals, now_s: float) -> float:
     """The greatest lateness seen, halved for every ten minutes since."""
+    if not arrivals.peak_s:
+        return 0.0
     return float(arrivals.peak_s * 0.5 ** ((now_s - arrivals.heard_s) / PEAK_HALF_LIFE_S))

@@ -6,8 +6,8 @@ its deadlines, of nodes, links and handshakes alike, are moved by the time that 
 
     trio.run(serve, clock=AttentiveClock())
 
-The event loop reads its clock whenever it turns, and `keep_turning` sees that it turns often. When
-it has not for longer than that, the program was not there, and that time is taken out.
+The event loop reads its clock whenever it turns, and under this one it turns four times a second at
+least. When it has not for longer than that, the program was not there, and that time is taken out.
 """
 
 import math
@@ -18,8 +18,10 @@ from typing import Final
 import trio
 
 TICK_S: Final = 0.25
+"""The longest that the event loop sleeps."""
+
 STALL_S: Final = 0.5
-"""A tick that is later than this is a stall; less is ordinary scheduling."""
+"""A turn that is later than this is a stall; less is ordinary scheduling."""
 
 
 class AttentiveClock(trio.abc.Clock):
@@ -50,13 +52,13 @@ class AttentiveClock(trio.abc.Clock):
         return now_s - self.missed_s
 
     def deadline_to_sleep_time(self, deadline: float) -> float:
-        """How long the event loop may sleep."""
-        return deadline - self.current_time()
+        """How long the event loop may sleep: never so long that it would look like a stall."""
+        return min(TICK_S, deadline - self.current_time())
 
 
-async def keep_turning(on_stall: Callable[[float], None], clock: AttentiveClock) -> None:
-    """Makes the event loop turn four times a second, for ever; `on_stall` is told of stalls, each
-    with its length in seconds, after they have been taken out of the clock."""
+async def tell_of_stalls(on_stall: Callable[[float], None], clock: AttentiveClock) -> None:
+    """Calls `on_stall` after each stall, with the seconds that were taken out of the clock, for
+    ever."""
     told_s = clock.missed_s
     while True:
         await trio.sleep(TICK_S)

@@ -21,9 +21,14 @@ was gone for no longer than this. Over a longer time it may have been anything."
 WORTH_TELLING_S: Final = 1.0
 """A lesser share is not worth a line of evidence."""
 
+REASON_CHARACTERS: Final = 120
+"""Longest reason of an agent's end."""
+
 _NATURAL: Final = frozenset({"", Parting.SILENT, Parting.SLOW, Parting.STOPPED, Parting.RESTARTING})
 """How links end where the network is to blame, or the master's own end. Any other code is a master
 that did not want this link."""
+
+_MASTER_GONE: Final = "the master was gone, or being found again, for {}"
 
 
 class Cause(StrEnum):
@@ -178,10 +183,12 @@ def _ended(departure: Departure, story: Story) -> Verdict:
         return _ended_without_words(departure, evidence)
     run = max(story.runs, key=lambda run: run.gone_ms or 0)
     evidence[0] += f" instead of {run.pid}"
-    evidence.append(f"its last word came after {lasting(run.lived_ms / 1000)} of life")
+    if run.gone_ms is not None:
+        gone = lasting(run.gone_ms / 1000)
+        evidence.append(f"its last word came {gone} before the next run dialled")
     said_goodbye = departure.how is How.GOODBYE and run is story.runs[0]
     if run.ended or said_goodbye:
-        reason = run.ended or departure.reason
+        reason = (run.ended or departure.reason)[:REASON_CHARACTERS]
         evidence.append(f"it said why it ended: {reason}")
         return Verdict(Cause.AGENT_RESTARTED, tuple(evidence), exit_reason=reason)
     evidence.append("no clean stop was recorded")
@@ -199,8 +206,9 @@ def _ended(departure: Departure, story: Story) -> Verdict:
 
 def _ended_without_words(departure: Departure, evidence: list[str]) -> Verdict:
     if departure.how is How.GOODBYE:
-        evidence.append(f"it said goodbye: {departure.reason}")
-        return Verdict(Cause.AGENT_RESTARTED, tuple(evidence), exit_reason=departure.reason)
+        reason = departure.reason[:REASON_CHARACTERS]
+        evidence.append(f"it said goodbye: {reason}")
+        return Verdict(Cause.AGENT_RESTARTED, tuple(evidence), exit_reason=reason)
     evidence.append("how the one before ended is not known: it left no last words")
     return Verdict(Cause.UNKNOWN, tuple(evidence))
 
@@ -216,7 +224,7 @@ def _of_suspension(story: Story, shares: Shares) -> tuple[str, ...]:
 
 
 def _of_master(story: Story, shares: Shares) -> tuple[str, ...]:
-    lines = [f"the master was away, or being found again, for {lasting(shares.master_s)}"]
+    lines = [_MASTER_GONE.format(lasting(shares.master_s))]
     if not story.is_new_process:
         lines.append("the same process throughout")
     return (*lines, *_of_link(story.told))
@@ -286,8 +294,8 @@ def _by_sight(departure: Departure, absence: Absence) -> Verdict:
     if before is not None and now is not None and before != now:
         return _ended_without_words(departure, ["another process in the same boot", silence])
     if absence.master_away_s >= absence.lasted_s / 2:
-        away = f"the master was away, or being found again, for {lasting(absence.master_away_s)}"
-        return Verdict(Cause.MASTER_AWAY, (away, silence))
+        gone = _MASTER_GONE.format(lasting(absence.master_away_s))
+        return Verdict(Cause.MASTER_AWAY, (gone, silence))
     if is_same and departure.how is How.HUNG:
         return Verdict(
             Cause.PROCESS_HUNG,

@@ -17,9 +17,18 @@ import msgspec
 from msgspec import Struct, inspect
 
 from shared.errors import ConfigError
-from shared.settings import RELOADABLE, InvalidSettingError, Settings
+from shared.settings import (
+    PROFILE_NAME,
+    RELOADABLE,
+    InvalidSettingError,
+    ProfileSettings,
+    Settings,
+)
 
 PREFIX: Final = "HEARTLINE_"
+
+PROFILES: Final = "profiles"
+"""The table of tables whose names are the user's own: it stands in the file only."""
 
 OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "HEARTLINE_DATA": "the state folder, as --data",
@@ -74,10 +83,12 @@ def load(
     """
     given: dict[str, Given] = {}
     known = [key for key, _, _ in _leaves(Settings(), "")]
-    given.update(_from_file(file, known, required=required))
+    content = _read(file, required=required)
+    profiles = _profiles(file, content.pop(PROFILES, {}))
+    _flatten(content, "", file, known, given)
     given.update(_from_environment(environment, known))
     given.update(flags or {})
-    return _build(Settings(), "", given)
+    return msgspec.structs.replace(_build(Settings(), "", given), profiles=profiles)
 
 
 def variable(key: str) -> str:
@@ -100,8 +111,24 @@ def reference() -> Iterator[Setting]:
         )
 
 
+def profile_reference() -> Iterator[Setting]:
+    """The settings of a profile, which stand in the file only."""
+    for field in msgspec.structs.fields(ProfileSettings):
+        info = inspect.type_info(field.type)
+        yield Setting(
+            key=f"{PROFILES}.NAME.{field.name}",
+            variable="",
+            expected=_expected(info),
+            default=None,
+            description=_description(info),
+            reloadable=False,
+        )
+
+
 def _leaves(group: Struct, prefix: str) -> Iterator[tuple[str, Any, object]]:
     for field in msgspec.structs.fields(group):
+        if field.name == PROFILES:
+            continue
         value = getattr(group, field.name)
         if isinstance(value, Struct):
             yield from _leaves(value, f"{prefix}{field.name}.")
@@ -112,10 +139,10 @@ def _leaves(group: Struct, prefix: str) -> Iterator[tuple[str, Any, object]]:
 # --- where values are given ----------------------------------------------------------------------
 
 
-def _from_file(file: Path, known: Collection[str], *, required: bool) -> dict[str, Given]:
+def _read(file: Path, *, required: bool) -> dict[str, object]:
     try:
         with file.open("rb") as stream:
-            content = tomllib.load(stream)
+            return tomllib.load(stream)
     except FileNotFoundError as error:
         if required:
             raise ConfigError(f"{file}: there is no such settings file") from error
@@ -124,9 +151,38 @@ def _from_file(file: Path, known: Collection[str], *, required: bool) -> dict[st
         raise ConfigError(f"{file}: cannot be read: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file}: is not TOML: {error}") from error
-    given: dict[str, Given] = {}
-    _flatten(content, "", file, known, given)
-    return given
+
+
+def _profiles(file: Path, tables: object) -> dict[str, ProfileSettings]:
+    if not isinstance(tables, dict):
+        raise ConfigError(f"{file}: {PROFILES} is {tables!r}; expected tables [{PROFILES}.NAME]")
+    named = cast("dict[str, object]", tables)
+    return {name: _profile(file, name, table) for name, table in named.items()}
+
+
+def _profile(file: Path, name: str, table: object) -> ProfileSettings:
+    key = f"{PROFILES}.{name}"
+    if PROFILE_NAME.fullmatch(name) is None:
+        raise ConfigError(f"{file}: {key!r}: expected a name of letters, digits, - and _")
+    if not isinstance(table, dict):
+        raise ConfigError(f"{file}: {key} is {table!r}; expected a table [{key}]")
+    given = cast("dict[str, object]", table)
+    fields = {field.name: field for field in msgspec.structs.fields(ProfileSettings)}
+    for unknown in given.keys() - fields.keys():
+        suggestion = _suggestion(f"{key}.{unknown}", [f"{key}.{name}" for name in fields])
+        raise ConfigError(f"{file}: there is no setting {key}.{unknown}" + suggestion)
+    values: dict[str, Any] = {}
+    for each in fields.values():
+        if each.name not in given:
+            expected = _expected(inspect.type_info(each.type))
+            raise ConfigError(f"{file}: {key} lacks {each.name}; expected {expected}")
+        value = Given(str(file), given[each.name])
+        values[each.name] = _convert(f"{key}.{each.name}", each.type, value)
+    try:
+        return ProfileSettings(**values)
+    except InvalidSettingError as error:
+        value = Given(str(file), given[error.field])
+        raise _error(f"{key}.{error.field}", value, error.expected) from error
 
 
 def _flatten(

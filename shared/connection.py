@@ -59,7 +59,7 @@ class Phase(Enum):
     AGENT_GREETING = "agent-greeting"
     VIEWER_GREETING = "viewer-greeting"
     RENEWING = "renewing"
-    """An expired agent may renew and nothing else."""
+    """Whose certificate has expired may renew it and do nothing else."""
     LINKED = "linked"
     """An agent's link, established."""
     VIEWING = "viewing"
@@ -76,7 +76,7 @@ def _table() -> dict[tuple[Phase, Side], dict[type[m.Message], Phase]]:
             m.ViewerHello: Phase.VIEWER_GREETING,
         },
         (Phase.OPENING, Side.MASTER): {m.Deny: Phase.CLOSED},
-        (Phase.CA_ASKED, Side.MASTER): {m.Ca: Phase.OPENING, m.Deny: Phase.CLOSED},
+        (Phase.CA_ASKED, Side.MASTER): {m.Ca: Phase.CLOSED, m.Deny: Phase.CLOSED},
         (Phase.ENROLLING, Side.MASTER): {m.Enrolled: Phase.CLOSED, m.Deny: Phase.CLOSED},
         (Phase.AGENT_GREETING, Side.MASTER): {
             m.Welcome: Phase.LINKED,
@@ -85,6 +85,7 @@ def _table() -> dict[tuple[Phase, Side], dict[type[m.Message], Phase]]:
         },
         (Phase.VIEWER_GREETING, Side.MASTER): {
             m.ViewerWelcome: Phase.VIEWING,
+            m.RenewFirst: Phase.RENEWING,
             m.Deny: Phase.CLOSED,
         },
         (Phase.RENEWING, Side.CLIENT): {m.Renew: Phase.RENEWING},

@@ -26,7 +26,7 @@ from typing import Final, TypeAlias, assert_never
 from msgspec import Struct
 from msgspec.structs import replace
 
-from shared.arrivals import Arrivals, first, observe, peak_s
+from shared.arrivals import Arrivals, first, none_yet, observe, peak_s
 from shared.backoff import BACKOFF_CAP_S
 
 LATE_FLOOR_S: Final = 1.0
@@ -50,6 +50,10 @@ HUNG_REASON: Final = "the host answers, the agent does not"
 LOOK_AGAIN_S: Final = 1.0
 """How long after the ping, and how often, the peer's kernel is asked whether it has
 acknowledged."""
+
+SILENT_AFTER_S: Final = 2.5
+"""A host that answered is not silent before several looks in a row have found nothing: one lost
+packet is no evidence."""
 
 LONGEST_PROMISE: Final = 1.5
 """In periods: the first beat on a link goes out off the grid and promises an instant on it that is
@@ -126,6 +130,22 @@ class Liveness(Struct, frozen=True, gc=False):
     """What the beats of the present link have shown; None before the first."""
     looked_s: float = 0.0
     """When a late node was last pinged or looked into."""
+    answered_s: float = -math.inf
+    """When the kernel of a node that is late or hung was last seen to answer."""
+
+
+class Horizons(Struct, frozen=True, gc=False):
+    """How soon it is noticed when a node that beats falls silent: seconds from its last beat."""
+
+    late_in_s: float
+    down_in_s: float
+    """When its host is gone, or the way to it."""
+    hung_down_in_s: float
+    """When its host answers and its agent does not."""
+    lost_down_in_s: float
+    """When its link breaks: seconds from then."""
+    margin_s: float
+    """What the lateness that the link has shown calls for."""
 
 
 class Joined(Struct, frozen=True, gc=False):
@@ -233,10 +253,11 @@ def late_s(node: Liveness) -> float:
 
 
 def down_s(node: Liveness) -> float:
-    """When a late or hung node is down, should nothing be heard until then.
+    """When a late or hung node is down, should nothing be heard until then; not before `since_s`.
 
-    From the promise or the last arrival, whichever is later (under TCP a late beat brings the next
-    ones late too), the period and 1.25 P, within 1.5 and 4 periods; and never before `since_s`.
+    The period and 1.25 P, within 1.5 and 4 periods, from the promise or the last arrival, whichever
+    is later (under TCP a late beat brings the next ones late too), or from the last answer of its
+    host. However often the host answers, five periods after the promise is the end.
     """
     arrivals, period_s = node.arrivals, node.period_s
     if arrivals is None:
@@ -244,19 +265,38 @@ def down_s(node: Liveness) -> float:
     else:
         from_s = max(arrivals.due_s, arrivals.heard_s)
         margin_s = PEAK_FACTOR * peak_s(arrivals, node.since_s)
-    if node.state is State.HUNG:
-        return max(node.since_s, from_s + HUNG_PERIODS * period_s)
-    horizon_s = min(
-        max(period_s + margin_s, DOWN_LEAST_PERIODS * period_s), DOWN_MOST_PERIODS * period_s
+    at_s = from_s + HUNG_PERIODS * period_s
+    if node.state is not State.HUNG:
+        horizon_s = min(
+            max(period_s + margin_s, DOWN_LEAST_PERIODS * period_s), DOWN_MOST_PERIODS * period_s
+        )
+        at_s = min(at_s, max(from_s, node.answered_s) + horizon_s)
+    return max(node.since_s, at_s)
+
+
+def horizons(node: Liveness) -> Horizons | None:
+    """What the node's present promise, margin and horizon mean; None of a node that does not
+    beat."""
+    arrivals = node.arrivals
+    if node.state not in ALIVE or arrivals is None or not arrivals.filled:
+        return None
+    at_s, heard_s = late_s(node), arrivals.heard_s
+    silent = replace(node, state=State.LATE, since_s=at_s, answered_s=-math.inf)
+    return Horizons(
+        late_in_s=at_s - heard_s,
+        down_in_s=down_s(silent) - heard_s,
+        hung_down_in_s=down_s(replace(silent, state=State.HUNG)) - heard_s,
+        lost_down_in_s=LOST_GRACE_S,
+        margin_s=PEAK_FACTOR * arrivals.peak_s,
     )
-    return max(node.since_s, from_s + horizon_s)
 
 
 def _beaten(node: Liveness, beat: BeatArrived, now_s: float) -> Liveness:
-    if node.state in ALIVE and node.arrivals is not None:
-        arrivals = observe(node.arrivals, now_s, beat.mono_s, beat.next_in_s)
+    before = node.arrivals
+    if before is None:
+        arrivals = first(now_s, beat.mono_s, beat.next_in_s)
     else:
-        arrivals = first(now_s, beat.mono_s, beat.next_in_s, _peak_s(node, now_s))
+        arrivals = observe(before, now_s, beat.mono_s, beat.next_in_s)
     since_s = node.since_s if node.state is State.UP else now_s
     period_s = max(beat.period_s, beat.next_in_s / LONGEST_PROMISE)
     return Liveness(State.UP, since_s, "", period_s, arrivals)
@@ -264,7 +304,7 @@ def _beaten(node: Liveness, beat: BeatArrived, now_s: float) -> Liveness:
 
 def _joined(node: Liveness, period_s: float, now_s: float) -> Liveness:
     # Another link, perhaps another process with another clock; as bad a line as it was.
-    arrivals = Arrivals(now_s, now_s + period_s, _peak_s(node, now_s), math.inf, 0)
+    arrivals = none_yet(now_s, period_s, _peak_s(node, now_s))
     if node.state in ALIVE:
         return replace(node, period_s=period_s, arrivals=arrivals)
     return Liveness(State.JOINING, now_s, "", period_s, arrivals)
@@ -294,9 +334,15 @@ def _silent(node: Liveness, evidence: Evidence, now_s: float) -> Liveness:
 
 
 def _looked_into(node: Liveness, evidence: Evidence, now_s: float) -> Liveness:
-    if evidence is Evidence.ANSWERS and node.state is State.LATE:
-        node = replace(node, state=State.HUNG, since_s=now_s, reason=HUNG_REASON)
-    elif evidence is Evidence.SILENT and node.state is State.HUNG:
+    if evidence is Evidence.ANSWERS:
+        node = replace(node, answered_s=now_s)
+        if node.state is State.LATE:
+            node = replace(node, state=State.HUNG, since_s=now_s, reason=HUNG_REASON)
+    elif (
+        evidence is Evidence.SILENT
+        and node.state is State.HUNG
+        and now_s >= node.answered_s + SILENT_AFTER_S
+    ):
         node = replace(node, state=State.LATE, since_s=now_s, reason="its host has gone silent")
     if now_s >= down_s(node):
         return replace(node, state=State.DOWN, since_s=now_s, reason=_why_down(node))

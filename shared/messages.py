@@ -179,7 +179,8 @@ class Welcome(Message, frozen=True, array_like=True, gc=False):
 
 
 class RenewFirst(Message, frozen=True, array_like=True, gc=False):
-    """Master → agent: the certificate has expired, lately enough to be renewed, and no more."""
+    """Master → agent or viewer: the certificate has expired, lately enough to be renewed, and no
+    more."""
 
     kind: ClassVar[int] = 8
     protocol: Count
@@ -204,6 +205,11 @@ class ViewerWelcome(Message, frozen=True, array_like=True, gc=False):
     cluster: Name
     may_operate: bool
     """True for the operator on the master's own host; a remote viewer only reads."""
+    certificate_life_s: Count = 0
+    """0 on the unix socket, where there is no certificate to renew."""
+    certificate_remaining_s: Count = 0
+    """On the master's clock, the only one that decides; the viewer renews at 50–80 % of the
+    life."""
 
 
 # --- an agent's link -----------------------------------------------------------------------------
@@ -302,14 +308,14 @@ class Cadence(Message, frozen=True, array_like=True, gc=False):
 
 
 class Renew(Message, frozen=True, array_like=True, gc=False):
-    """Agent → master: a certificate for a new key, please."""
+    """Agent or viewer → master: a certificate for a new key, please."""
 
     kind: ClassVar[int] = 25
     csr_der: bytes
 
 
 class Renewed(Message, frozen=True, array_like=True, gc=False):
-    """Master → agent: the certificate; its first use retires the key before it."""
+    """Master → agent or viewer: the certificate; its first use retires the key before it."""
 
     kind: ClassVar[int] = 26
     certificate_der: bytes
@@ -738,6 +744,7 @@ FromViewer: TypeAlias = (
     | Pong
     | Part
     | Goodbye
+    | Renew
     | GetNode
     | SetLabels
     | RevokeNode
@@ -762,6 +769,7 @@ ToViewer: TypeAlias = (
     | Pong
     | Goodbye
     | Part
+    | Renewed
     | NodeDetail
     | Events
     | Outages

@@ -5,6 +5,7 @@ Bounds and descriptions stand in the annotations, which errors and the reference
 Seconds are plain numbers and say so in their names.
 """
 
+import re
 from typing import Annotated, Final, TypeAlias
 
 import msgspec
@@ -18,6 +19,9 @@ DAY_S: Final = 86_400
 
 Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT_CHARACTERS)]
 HostPort: TypeAlias = Annotated[str, Meta(min_length=1, max_length=300)]
+
+PROFILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+"""What a profile may be called: its viewer's folder is."""
 
 
 class InvalidSettingError(ValueError):
@@ -107,6 +111,9 @@ class MasterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     events_kept: Annotated[
         int, Meta(ge=100, le=100_000_000, description="Stored events; the oldest go first")
     ] = 100_000
+    outages_kept: Annotated[
+        int, Meta(ge=100, le=100_000_000, description="Stored outages; the oldest go first")
+    ] = 100_000
 
     def __post_init__(self) -> None:
         _check_addresses("listen", self.listen)
@@ -165,12 +172,30 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
 
 
+class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[profiles.NAME]`: a cluster elsewhere that this user looks at, by a name of their own."""
+
+    master: Annotated[
+        tuple[HostPort, ...],
+        Meta(
+            min_length=1,
+            max_length=64,
+            description="Masters of that cluster, HOST:PORT each (port 7700), dialled in turn",
+        ),
+    ]
+
+    def __post_init__(self) -> None:
+        _check_addresses("master", self.master, dialled=True)
+
+
 class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All of them, as one file holds them."""
 
     link: LinkSettings = msgspec.field(default_factory=LinkSettings)
     master: MasterSettings = msgspec.field(default_factory=MasterSettings)
     agent: AgentSettings = msgspec.field(default_factory=AgentSettings)
+    profiles: dict[str, ProfileSettings] = {}
+    """By name. In the file only: they are many, and each has a name of its user's choice."""
 
 
 RELOADABLE: Final = frozenset(
@@ -186,6 +211,7 @@ RELOADABLE: Final = frozenset(
         "master.unauthenticated_connections_per_address",
         "master.handshakes_per_s",
         "master.events_kept",
+        "master.outages_kept",
     }
 )
 """What a running master takes over on SIGHUP; anything else waits for the next start."""

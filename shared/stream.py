@@ -118,7 +118,7 @@ class SocketStream:
             await trio.lowlevel.checkpoint()
         while True:
             try:
-                return sock.recv(RECEIVE_BYTES)
+                data = sock.recv(RECEIVE_BYTES)
             except (BlockingIOError, ssl.SSLWantReadError):
                 self._reads = 0
                 await self._wait_readable()
@@ -126,6 +126,9 @@ class SocketStream:
                 await self.wait_writable()
             except OSError as error:
                 raise _broken(error) from error
+            else:
+                self._keep_to_budget()
+                return data
 
     def send_nowait(self, data: bytes) -> bool:
         sock = self.socket
@@ -172,24 +175,38 @@ class SocketStream:
             sock.close()
 
     async def _wait_readable(self) -> None:
-        sock = self.socket
-        await _wait(trio.lowlevel.wait_readable, sock)
-        if self.budget_bytes is not None and (bytes_received(sock) or 0) > self.budget_bytes:
+        self._keep_to_budget()
+        await _wait(trio.lowlevel.wait_readable, self.socket)
+
+    def _keep_to_budget(self) -> None:
+        if self.budget_bytes is None:
+            return
+        if (bytes_received(self.socket) or 0) > self.budget_bytes:
             raise RemoteProtocolError(
                 Violation.FLOOD, f"over {self.budget_bytes} bytes before the link was established"
             )
 
 
 def tls_client(sock: socket.socket, context: ssl.SSLContext, server_name: str) -> SocketStream:
-    """The client's end of TLS over a connected socket; the handshake is still to be done."""
+    """The client's end of TLS over a connected socket; the handshake is still to be done.
+
+    Raises:
+        OSError: it is not connected any more; it is still the caller's to close.
+    """
     sock.setblocking(False)
+    sock.getpeername()  # fails before the TLS layer takes the socket, which it would not give back
     wrapped = context.wrap_socket(sock, server_hostname=server_name, do_handshake_on_connect=False)
     return SocketStream(wrapped)
 
 
 def tls_server(sock: socket.socket, context: ssl.SSLContext) -> SocketStream:
-    """The master's end of TLS over an accepted socket; the handshake is still to be done."""
+    """The master's end of TLS over an accepted socket; the handshake is still to be done.
+
+    Raises:
+        OSError: as `tls_client`.
+    """
     sock.setblocking(False)
+    sock.getpeername()
     wrapped = context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
     return SocketStream(wrapped)
 

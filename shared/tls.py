@@ -80,9 +80,9 @@ def check_pair(key_pem: bytes, certificate_pem: bytes) -> None:
         raise IdentityError(f"not a certificate for this key: {error}") from error
 
 
-def load_leaf(context: ssl.SSLContext, key_pem: bytes, certificate_pem: bytes) -> None:
+def load_leaf(context: ssl.SSLContext, key_pem: bytes, certificate_pem: bytes = b"") -> None:
     """Gives `context` a key and certificate, also while it is in use: new handshakes take the new
-    ones."""
+    ones. One PEM may hold both."""
     with _readable(key_pem + certificate_pem) as path:
         context.load_cert_chain(path)
 

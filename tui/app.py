@@ -18,6 +18,7 @@ from tui.client import Client, Target
 from tui.clock import Clock, SystemClock
 from tui.feed import Feed, PictureChanged
 from tui.link import LinkState, Source
+from tui.look import Look
 from tui.screens.fleet import FleetScreen
 from tui.terminal import outliving
 from tui.themes import COLOURS, THEMES
@@ -46,7 +47,7 @@ class Dashboard(App[int]):
     def __init__(self, source: Source, clock: Clock | None = None) -> None:
         super().__init__()
         self._source = source
-        self.feed = Feed(clock or SystemClock(), self._hint)
+        self.feed = Feed(clock or SystemClock(), self._hint, source.send)
         self._bound_for: LinkState | None = None
 
     def get_driver_class(self) -> type[Driver]:
@@ -59,7 +60,7 @@ class Dashboard(App[int]):
 
     def get_default_screen(self) -> FleetScreen:
         """See `textual.app.App`."""
-        return FleetScreen(self.feed)
+        return FleetScreen(self.feed, Look())
 
     def on_mount(self) -> None:
         """Starts listening to the source, and to whoever wants this process to end."""
@@ -92,8 +93,9 @@ class Dashboard(App[int]):
             self.refresh_bindings()
 
 
-def run(target: Target) -> int:
-    """Shows the fleet of the master at `target` until the user leaves. From the main thread only.
+def run(*targets: Target) -> int:
+    """Shows the fleet of one cluster until the user leaves; its masters, the `targets`, are dialled
+    in turn. From the main thread only.
 
     Leaves on `q`, Ctrl-C, SIGINT, SIGTERM and SIGHUP, whatever the link is doing, and gives the
     terminal back as it was, and the signals to whoever handled them before. After an error in the
@@ -102,8 +104,13 @@ def run(target: Target) -> int:
     Returns:
         The exit code: 0 when it was left on purpose, 1 after an error.
     """
+    return show(Client(*targets))
+
+
+def show(source: Source, clock: Clock | None = None) -> int:
+    """The same for any source; `clock` is the one that it stamps what it reports by."""
     with _handlers_given_back():
-        return asyncio.run(_run(Dashboard(Client(target))))
+        return asyncio.run(_run(Dashboard(source, clock)))
 
 
 async def _run(app: Dashboard) -> int:

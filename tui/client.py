@@ -11,6 +11,7 @@ import random
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Final, NoReturn, TypeAlias, assert_never
 
@@ -21,6 +22,7 @@ from shared.connection import ClientConnection, Phase
 from shared.errors import DeniedError, LinkBrokenError, RemoteProtocolError, UserError
 from shared.text import clean
 from shared.unix_socket import short_path
+from tui.credentials import Credentials, Renewal
 from tui.link import Link, LinkState, Viewer
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -62,11 +64,11 @@ class UnixTarget:
 
 @dataclass(frozen=True, slots=True)
 class TlsTarget:
-    """A master elsewhere. `context` holds the viewer's certificate and the fleet's CA."""
+    """A master elsewhere, and the viewer's keys for it."""
 
     host: str
     port: int
-    context: ssl.SSLContext
+    credentials: Credentials
     server_name: str
     """What the master's certificate has to be for."""
 
@@ -79,19 +81,26 @@ Target: TypeAlias = UnixTarget | TlsTarget
 
 
 class Client:
-    """Keeps one viewer linked to `target`. Use each for one `run` at a time."""
+    """Keeps one viewer linked to one of the `targets`, which are dialled in turn. Use each for one
+    `run` at a time."""
 
-    def __init__(self, target: Target, *, rng: random.Random | None = None) -> None:
-        self._target = target
+    def __init__(self, *targets: Target, rng: random.Random | None = None) -> None:
+        self._targets = targets
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, keeps no secret
         self._retry = asyncio.Event()
+        self._session: _Session | None = None
 
     def __repr__(self) -> str:
-        return f"<Client of {self._target}>"
+        return f"<Client of {', '.join(map(str, self._targets))}>"
 
     def retry_now(self) -> None:
         """Ends the current wait for the next attempt. Does nothing on a live link."""
         self._retry.set()
+
+    def send(self, message: m.FromViewer) -> None:
+        """Says `message` to the master at once; without a live link it is forgotten."""
+        if self._session is not None:
+            self._session.send(message)
 
     async def run(self, viewer: Viewer) -> None:
         """Reports the link and every message to `viewer`, until cancelled.
@@ -99,18 +108,27 @@ class Client:
         Cancelling says goodbye and closes the connection, within `FAREWELL_S`.
         """
         loop = asyncio.get_running_loop()
-        link = Link(LinkState.CONNECTING, loop.time(), str(self._target))
+        targets = cycle(self._targets)
+        target = next(targets)
+        link = Link(LinkState.CONNECTING, loop.time(), str(target))
         away = LinkState.CONNECTING
         delays = self._delays()
         while True:
             viewer.on_link(link)
-            session = _Session(viewer, link)
-            hopeless, reason = await session.run(self._target)
+            session = self._session = _Session(viewer, link, target, self._rng)
+            try:
+                hopeless, reason = await session.run()
+            finally:
+                self._session = None
             now_s = loop.time()
+            is_steady = False
             if session.link.state is LinkState.LIVE:
                 away = LinkState.LOST
-                if now_s - session.link.since_s >= STEADY_S:
-                    delays = self._delays()
+                is_steady = now_s - session.link.since_s >= STEADY_S
+            if is_steady:
+                delays = self._delays()
+            else:
+                target = next(targets)
             wait_s = None if hopeless else next(delays)
             link = replace(
                 _entering(session.link, LinkState.REFUSED if hopeless else away, now_s),
@@ -120,7 +138,8 @@ class Client:
             )
             viewer.on_link(link)
             await self._wait(wait_s)
-            link = replace(_entering(link, away, loop.time()), retry_at_s=None)
+            link = _entering(link, away, loop.time())
+            link = replace(link, address=str(target), retry_at_s=None)
 
     def _delays(self) -> Iterator[float]:
         return delays_s(self._rng, cap_s=RETRY_CAP_S)
@@ -141,35 +160,51 @@ def _entering(link: Link, state: LinkState, now_s: float) -> Link:
 class _Session:
     """One connection, from dialling to its end. `link` is live once the viewer was welcomed."""
 
-    def __init__(self, viewer: Viewer, link: Link) -> None:
+    def __init__(self, viewer: Viewer, link: Link, target: Target, rng: random.Random) -> None:
         self.link = link
         self._viewer = viewer
+        self._target = target
+        self._credentials = target.credentials if isinstance(target, TlsTarget) else None
+        self._renewal = Renewal(self._credentials, rng)
         self._connection = ClientConnection()
         self._parting = m.Parting.STOPPED
         self._silent_at_s = 0.0
         self._ping_at_s = 0.0
         self._ping_token = 0
         self._ping_sent_s = 0.0
+        self._writer: asyncio.StreamWriter | None = None
 
-    async def run(self, target: Target) -> tuple[bool, str]:
+    def send(self, message: m.FromViewer) -> None:
+        """Writes `message` if the link is live; the reading loop waits where the peer is slow."""
+        if self._writer is not None and self.link.state is LinkState.LIVE:
+            self._writer.write(self._connection.send(message))
+
+    async def run(self) -> tuple[bool, str]:
         """Returns, once the link has ended, whether dialling again is hopeless, and the reason."""
         try:
-            reader, writer = await _open(target)
+            reader, writer = await _open(self._target)
+            self._writer = writer
             try:
                 await self._converse(reader, writer)
             except RemoteProtocolError as error:
                 writer.write(self._connection.farewell(error.code, error.text))
                 raise
             finally:
+                self._writer = None
                 await self._close(writer)
         except DeniedError as error:
-            return error.code in _HOPELESS, clean(str(error))
+            has_another_key = (
+                error.code in m.Refusal.FINAL
+                and self._credentials is not None
+                and self._credentials.refused()
+            )
+            return error.code in _HOPELESS and not has_another_key, clean(str(error))
         except UserError as error:
             return True, clean(str(error))
         except (LinkBrokenError, RemoteProtocolError) as error:
             return False, clean(str(error))
         except OSError as error:
-            return False, clean(_explain(error, target))
+            return False, clean(_explain(error, self._target))
 
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -178,7 +213,7 @@ class _Session:
         self._silent_at_s = self._ping_at_s = loop.time() + CONNECT_TIMEOUT_S
         writer.write(self._connection.send(m.ViewerHello(m.PROTOCOL_MIN, m.PROTOCOL_MAX, VERSION)))
         while True:
-            scope = asyncio.timeout_at(min(self._silent_at_s, self._ping_at_s))
+            scope = asyncio.timeout_at(min(self._silent_at_s, self._ping_at_s, self._renewal.due_s))
             try:
                 async with scope:
                     await writer.drain()
@@ -188,6 +223,10 @@ class _Session:
                     raise
                 data = None
             self._receive(data, loop.time(), writer)
+            if loop.time() >= self._renewal.due_s:
+                request = await self._renewal.request(loop.time())
+                if request is not None:
+                    writer.write(self._connection.send(request))
 
     def _receive(self, data: bytes | None, now_s: float, writer: asyncio.StreamWriter) -> None:
         """What came (None: nothing in time; empty: the end), and what is due by now."""
@@ -212,6 +251,7 @@ class _Session:
         match message:
             case m.ViewerWelcome():
                 writer.write(self._connection.send(m.Watch()))
+                self._renewal.welcomed(message, now_s)
                 self._ping_at_s = now_s + FIRST_PING_S
                 self._report(
                     replace(
@@ -221,6 +261,10 @@ class _Session:
                         master_version=clean(message.software),
                     )
                 )
+            case m.RenewFirst():
+                self._renewal.demanded(now_s)
+            case m.Renewed():
+                self._take_renewed(message)
             case m.Ping():
                 writer.write(self._connection.send(m.Pong(message.token)))
             case m.Pong():
@@ -232,6 +276,15 @@ class _Session:
                 raise LinkBrokenError(_PARTINGS.get(message.code) or message.text or message.code)
             case _:
                 self._viewer.on_message(message, now_s)
+
+    def _take_renewed(self, renewed: m.Renewed) -> None:
+        if self.link.state is LinkState.LIVE:
+            # Where it cannot be kept, it is asked for again; the old one is still good.
+            with contextlib.suppress(UserError):
+                self._renewal.take(renewed)
+            return
+        self._renewal.take(renewed)
+        raise LinkBrokenError("the certificate had expired and was renewed")
 
     def _report(self, link: Link) -> None:
         self.link = link
@@ -264,7 +317,7 @@ async def _open(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWri
                 return await asyncio.open_connection(
                     target.host,
                     target.port,
-                    ssl=target.context,
+                    ssl=await asyncio.to_thread(target.credentials.context),
                     server_hostname=target.server_name,
                 )
             case _:

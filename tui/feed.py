@@ -1,18 +1,44 @@
-"""What the dashboard holds: the fleet, the link and the time; how news of them reaches a screen.
+"""What the dashboard holds: the fleet, the node in focus, events, the link, the time; how news of
+them reaches a screen.
 
 A source reports here, from the event loop that also paints. Each report is applied at once and then
 only hinted at: any number of hints that a screen has not handled yet become one, so that a flood of
-frames costs one painting.
+frames costs one painting. What somebody wants to see beyond the fleet is asked for here, and asked
+for again on every new link.
 """
 
 from collections.abc import Callable
+from itertools import count
+from typing import Final
 
 from textual.message import Message
 
-from shared.messages import Delta, FromMaster, Snapshot
+from shared.messages import (
+    Delta,
+    Events,
+    FocusInventory,
+    FocusNode,
+    FocusUpdate,
+    FromMaster,
+    FromViewer,
+    ListEvents,
+    Snapshot,
+)
 from tui.clock import Clock
 from tui.fleet import Fleet, Moment
+from tui.focus import Focus
+from tui.journal import Journal
 from tui.link import Link, LinkState
+from tui.pause import Pause
+from tui.trail import Trails
+
+FLEET_EVENTS: Final = 500
+NODE_EVENTS: Final = 200
+"""How many past events are asked for."""
+
+OTHER_CLOCK_MS: Final = 60_000
+"""A master whose clock differs so much from what it should show has been booted anew, or is another
+one: instants of before mean nothing on it."""
 
 
 class PictureChanged(Message):
@@ -26,29 +52,119 @@ class PictureChanged(Message):
 class Feed:
     """A `Viewer` that keeps what it is told."""
 
-    def __init__(self, clock: Clock, changed: Callable[[], None]) -> None:
-        self.fleet = Fleet()
+    def __init__(
+        self, clock: Clock, changed: Callable[[], None], send: Callable[[FromViewer], None]
+    ) -> None:
         self.link = Link(LinkState.CONNECTING, clock.mono_s(), address="the master")
+        self.focus: Focus | None = None
+        self.journal = Journal()
+        self.pause: Pause | None = None
+        self._fleet = Fleet()
+        self._trails = Trails()
         self._clock = clock
         self._changed = changed
+        self._send = send
+        self._requests = count(1)
+        self._follows_events = False
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet to show: as it is, or as it was when the user held it."""
+        return self.pause.fleet if self.pause else self._fleet
 
     def now_s(self) -> float:
         """The viewer's monotonic clock."""
         return self._clock.mono_s()
 
+    def wall_ms(self) -> int:
+        """The viewer's wall clock."""
+        return self._clock.wall_ms()
+
     def moment(self) -> Moment:
-        """The instant it is."""
-        return self.fleet.moment(self._clock.mono_s(), self._clock.wall_ms())
+        """The instant to show."""
+        if self.pause:
+            return self.pause.moment
+        return self._fleet.moment(self._clock.mono_s(), self._clock.wall_ms())
+
+    # --- what the user wants to see ------------------------------------------------------------
+
+    def hold(self) -> None:
+        """Holds the picture, or goes on with it."""
+        self.pause = None if self.pause else Pause(self._fleet.still(), self.moment())
+        self._changed()
+
+    def open_node(self, node_id: str) -> Focus:
+        """Looks at a node closely from now on, and at no other."""
+        self.focus = Focus(node_id, self._trails.open(node_id))
+        self._remember(node_id)
+        self._ask_for_focus()
+        return self.focus
+
+    def close_node(self) -> None:
+        """Looks at the fleet only."""
+        self.focus = None
+        self._send(FocusNode(""))
+
+    def follow_events(self) -> None:
+        """Has events told from now on, and the latest of those that were."""
+        if not self._follows_events:
+            self._follows_events = True
+            self._ask_for_events()
+
+    # --- what the source says --------------------------------------------------------------------
 
     def on_link(self, link: Link) -> None:
         """See `tui.link.Viewer`."""
-        if link.state is not LinkState.LIVE:
-            self.fleet.link_lost()
+        was_live = self.link.state is LinkState.LIVE
         self.link = link
+        if link.state is not LinkState.LIVE:
+            self._fleet.link_lost()
+        elif not was_live:
+            self._ask_for_focus()
+            self._ask_for_events()
         self._changed()
 
     def on_message(self, message: FromMaster, received_s: float) -> None:
-        """See `tui.link.Viewer`. What is not about the fleet is left for others."""
-        if isinstance(message, Snapshot | Delta):
-            self.fleet.apply(message, received_s)
-            self._changed()
+        """See `tui.link.Viewer`. What is not meant to be shown is left for others."""
+        match message:
+            case Snapshot():
+                self._apply_snapshot(message, received_s)
+            case Delta():
+                self._fleet.apply(message, received_s)
+                for vitals in message.vitals:
+                    self._remember(vitals.node_id)
+                if self.pause:
+                    self.pause.missed += len(message.vitals) + len(message.gone)
+            case FocusUpdate() | FocusInventory():
+                if self.focus is None or not self.focus.apply(message):
+                    return
+            case Events():
+                self.journal.add(message.events)
+            case _:
+                return
+        self._changed()
+
+    def _apply_snapshot(self, message: Snapshot, received_s: float) -> None:
+        before_ms = self._fleet.moment(received_s, 0).master_mono_ms
+        self._fleet.apply(message, received_s)
+        now_ms = self._fleet.moment(received_s, 0).master_mono_ms
+        if before_ms and now_ms and abs(now_ms - before_ms) > OTHER_CLOCK_MS:
+            self._trails.clear()
+        if message.last and self.focus:
+            self._remember(self.focus.node_id)
+
+    def _remember(self, node_id: str) -> None:
+        """Adds the latest sample of a node to its trail, where somebody has looked at it."""
+        trail, node = self._trails.get(node_id), self._fleet.node(node_id)
+        if trail is not None and node is not None:
+            trail.add(node.vitals.seen_mono_ms, node.vitals.period_ms, node.core)
+
+    def _ask_for_focus(self) -> None:
+        if self.focus is not None:
+            self._send(FocusNode(self.focus.node_id))
+            self._send(ListEvents(next(self._requests), NODE_EVENTS, self.focus.node_id))
+            self.follow_events()
+
+    def _ask_for_events(self) -> None:
+        if self._follows_events:
+            self._send(ListEvents(next(self._requests), FLEET_EVENTS, follow=True))

@@ -13,10 +13,11 @@ from functools import cached_property
 from typing import Final, assert_never
 
 import msgspec
+from msgspec import Raw, Struct
 from rich.cells import cell_len
 
 from shared.liveness import SEVERITY, State
-from shared.messages import Delta, NodeInfo, NodeVitals, Snapshot, raw
+from shared.messages import Delta, NodeInfo, NodeVitals, Snapshot, Trouble, raw
 from shared.metrics import Core
 from shared.text import clean, clean_name
 
@@ -26,7 +27,21 @@ DRIFT_PER_S: Final = 0.001
 STALE_PERIODS: Final = 2.5
 """Numbers older than so many periods of their node are no longer how it is, only how it was."""
 
+PULSE_BEATS: Final = 40
+"""As many as the widest sparkline shows."""
+
+_UNKNOWN_LEVEL: Final = 255
+
 _CORE: Final[msgspec.msgpack.Decoder[Core | None]] = msgspec.msgpack.Decoder(Core | None)
+
+
+class _First(Struct, array_like=True, gc=False):
+    """The beginning of a `Core`."""
+
+    cpu_busy_bp: int | None = None
+
+
+_FIRST: Final[msgspec.msgpack.Decoder[_First | None]] = msgspec.msgpack.Decoder(_First | None)
 _NO_CORE: Final = Core()
 _NOTHING: Final = raw(None)
 _DIGITS: Final = re.compile("([0-9]+)")
@@ -105,12 +120,37 @@ class Profile:
         return "\n".join(texts).casefold()
 
 
+class Pulse:
+    """How busy a node was in its latest beats, coarsely: a few bytes, for a fleet has many nodes.
+
+    Shared by all versions of the node; the only thing of it that changes.
+    """
+
+    __slots__ = ("_levels",)
+
+    def __init__(self) -> None:
+        self._levels = bytearray()
+
+    def add(self, cpu_busy_bp: int | None) -> None:
+        """Takes in one beat."""
+        level = _UNKNOWN_LEVEL if cpu_busy_bp is None else min(cpu_busy_bp // 100, 100)
+        self._levels.append(level)
+        del self._levels[:-PULSE_BEATS]
+
+    def ratios(self, count: int) -> tuple[float | None, ...]:
+        """The latest `count` beats, the last one at the end; None where nothing is known."""
+        levels = self._levels[-count:]
+        known = tuple(None if level == _UNKNOWN_LEVEL else level / 100 for level in levels)
+        return (None,) * (count - len(known)) + known
+
+
 class Node:
     """One node at one version: what the master last said of it. Replaced, never changed."""
 
-    def __init__(self, profile: Profile, vitals: NodeVitals) -> None:
+    def __init__(self, profile: Profile, vitals: NodeVitals, pulse: Pulse | None = None) -> None:
         self.profile = profile
         self.vitals = vitals
+        self.pulse = pulse or Pulse()
         self.state = clean(vitals.state)
         """A `shared.liveness.State`, or the word of a newer master."""
 
@@ -126,6 +166,14 @@ class Node:
     def is_degraded(self) -> bool:
         """Whether something about it is not as it should be, whatever its state."""
         return bool(self.vitals.troubles) or self.vitals.conflict
+
+    @cached_property
+    def troubles(self) -> Sequence[Trouble]:
+        """Families that are not being measured as they should be, cleaned."""
+        return tuple(
+            Trouble(clean(t.family), clean(t.state), t.age_s, clean(t.text))
+            for t in self.vitals.troubles
+        )
 
     @property
     def is_problem(self) -> bool:
@@ -217,6 +265,8 @@ class Fleet:
         self._rows: list[Node] | None = []
         self._index: dict[str, int] = {}
         self._counts: list[tuple[str, int]] | None = []
+        self.version = 0
+        """Grows whenever a row may have to move: a node came, went, or changed in what it is."""
 
     def __repr__(self) -> str:
         return f"<Fleet of {len(self)}, {'current' if self.is_current else 'stale'}>"
@@ -252,6 +302,19 @@ class Fleet:
             self._index = {node.profile.node_id: row for row, node in enumerate(self._rows)}
         return self._rows
 
+    def node(self, node_id: str) -> Node | None:
+        """A node as it is now; None: it is not in this fleet."""
+        return self._shown.nodes.get(node_id)
+
+    def still(self) -> "Fleet":
+        """This fleet as it is now, for good."""
+        copy = Fleet()
+        copy._shown.nodes = dict(self._shown.nodes)
+        copy._shown.clock = self._shown.clock
+        copy._rows = copy._counts = None
+        copy.is_current, copy.behind_s = self.is_current, self.behind_s
+        return copy
+
     def row_of(self, node_id: str) -> int | None:
         """Where in `rows` a node is; None: it is not in this fleet."""
         return self._index.get(node_id) if self.rows else None
@@ -272,8 +335,11 @@ class Fleet:
         self._incoming.clock.heard(message.now_mono_ms, received_s)
         _merge(self._incoming.nodes, message.infos, message.vitals)
         if message.last:
+            for node_id, node in self._incoming.nodes.items():
+                if known := self._shown.nodes.get(node_id):
+                    node.pulse = known.pulse
             self._shown, self._incoming = self._incoming, None
-            self._rows = self._counts = None
+            self._moved()
             self.is_current = True
 
     def _apply_delta(self, message: Delta, received_s: float) -> None:
@@ -286,10 +352,14 @@ class Fleet:
             return
         self.behind_s = message.behind_ms / 1000
         if moved:
-            self._rows = self._counts = None
+            self._moved()
         elif self._rows is not None:
             for vitals in message.vitals:
                 self._rows[self._index[vitals.node_id]] = picture.nodes[vitals.node_id]
+
+    def _moved(self) -> None:
+        self._rows = self._counts = None
+        self.version += 1
 
 
 def _merge(
@@ -300,14 +370,26 @@ def _merge(
     for info in infos:
         known = nodes.get(info.node_id)
         vitals = known.vitals if known else _never_seen(info.node_id)
-        nodes[info.node_id] = Node(Profile(info), vitals)
+        pulse = known.pulse if known else None
+        nodes[info.node_id] = Node(Profile(info), vitals, pulse)
         moved = True
     for vitals in changed:
         known = nodes.get(vitals.node_id)
         profile = known.profile if known else Profile(_nameless(vitals.node_id))
-        node = nodes[vitals.node_id] = Node(profile, vitals)
+        node = nodes[vitals.node_id] = Node(profile, vitals, known.pulse if known else None)
+        if known is None or vitals.seen_mono_ms != known.vitals.seen_mono_ms:
+            node.pulse.add(_busy(vitals.core))
         moved = moved or known is None or (known.rank, known.state) != (node.rank, node.state)
     return moved
+
+
+def _busy(core: Raw) -> int | None:
+    """The first value of a sample, for a fraction of what decoding all of it costs."""
+    try:
+        value = _FIRST.decode(core)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return value.cpu_busy_bp if value else None
 
 
 def _never_seen(node_id: str) -> NodeVitals:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from shared.messages import FromMaster
+from shared.messages import FromMaster, FromViewer
 
 
 class LinkState(StrEnum):
@@ -37,6 +37,8 @@ class Link:
     master_version: str = ""
     delay_s: float | None = None
     """The latest round trip to the master; None: not measured on this link yet."""
+    playing: str = ""
+    """How a recording is played, or that it has ended; empty: this is the present."""
 
 
 class Viewer(Protocol):
@@ -60,4 +62,8 @@ class Source(Protocol):
 
     def retry_now(self) -> None:
         """Somebody asks not to wait for the next attempt. Does nothing on a live link."""
+        ...
+
+    def send(self, message: FromViewer) -> None:
+        """Says something to the master; without a live link it is forgotten."""
         ...

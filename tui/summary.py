@@ -10,6 +10,7 @@ from itertools import pairwise
 from tui import formats
 from tui.fleet import Fleet, Moment, Node
 from tui.link import Link, LinkState
+from tui.pause import Pause
 from tui.tones import DEGRADED, Piece, Pieces, Tone, mark
 
 _LINK_MARKS = {
@@ -26,8 +27,21 @@ def brand(link: Link) -> Pieces:
     return (*name, Piece(f"  {link.cluster}", Tone.MUTED)) if link.cluster else name
 
 
+def breadcrumbs(link: Link, *steps: str) -> Pieces:
+    """Where in the dashboard this is: breadcrumbs, the last one in sight."""
+    pieces = [Piece("♥ ", Tone.DOWN), Piece(link.cluster or "heartline", Tone.BRAND)]
+    for place, step in enumerate(steps, 1):
+        pieces += (
+            Piece(" ▸ ", Tone.FAINT),
+            Piece(step, Tone.STRONG if place == len(steps) else Tone.PLAIN),
+        )
+    return tuple(pieces)
+
+
 def link_status(link: Link, fleet: Fleet, now_s: float) -> Pieces:
     """Whether this is the present, and by how much not."""
+    if link.playing:
+        return (Piece(f"▶ {link.playing}", Tone.WARM),)
     words, tone = _LINK_MARKS[link.state]
     status = Piece(words, tone)
     if link.state is not LinkState.LIVE:
@@ -51,6 +65,29 @@ def banner(link: Link) -> Pieces:
         case LinkState.REFUSED:
             what = f"The master refuses this viewer: {link.reason}"
     return (Piece(what, Tone.STRONG),) if what else ()
+
+
+def warning(link: Link, pause: Pause | None, now_wall_ms: int) -> Pieces:
+    """The banner of any screen: a picture that is held goes before the link."""
+    if pause is None:
+        return banner(link)
+    since = formats.clock_time(pause.moment.wall_ms, now_wall_ms)
+    news = f"{formats.count(pause.missed)} changes" if pause.missed else "nothing"
+    return (Piece(f"‖ Paused at {since}: {news} since then", Tone.STRONG),)
+
+
+def forgotten() -> Pieces:
+    """The banner over a node that is no longer of this fleet."""
+    return (Piece("The master has forgotten this node: this is what it was", Tone.STRONG),)
+
+
+def age_of(node: Node, moment: Moment) -> Pieces:
+    """When the last sign of life came."""
+    age_s = node.age_s(moment)
+    if age_s is None:
+        return (Piece("never heard of", Tone.MUTED),)
+    tone = mark(node.state).tone if node.is_stale(moment) else Tone.MUTED
+    return (Piece(f"beat {formats.age(age_s)} ago", tone),)
 
 
 def next_attempt(link: Link, now_s: float) -> Pieces:
@@ -101,17 +138,27 @@ def bar(tallies: Sequence[tuple[str, int]], width: int) -> Pieces:
 
 
 def inspection(node: Node, moment: Moment) -> tuple[Pieces, Pieces]:
-    """One node in two lines: how it is and why; what it is and where."""
+    """One node in two lines: what it is called, how it is and why; what it is and where."""
+    name = Piece(f"{node.profile.name}  ", Tone.STRONG)
+    return (name, *condition(node, moment)), facts(node)
+
+
+def condition(node: Node, moment: Moment) -> Pieces:
+    """How a node is, since when, and why."""
     shape, tone = mark(node.state)
     since = formats.clock_time(node.vitals.since_wall_ms, moment.wall_ms)
     how = [
-        Piece(node.profile.name, Tone.STRONG),
-        Piece(f"  {shape} {node.state}{f' {DEGRADED}' * node.is_degraded}", tone),
+        Piece(f"{shape} {node.state}{f' {DEGRADED}' * node.is_degraded}", tone),
         Piece(f" since {since}", Tone.MUTED),
     ]
     if node.reason:
         how += (Piece("  "), Piece(node.reason, Tone.WARM if node.state == "up" else tone))
-    return tuple(how), tuple(_joined(_facts(node)))
+    return tuple(how)
+
+
+def facts(node: Node) -> Pieces:
+    """What a node is and where."""
+    return tuple(_joined(_facts(node)))
 
 
 def _facts(node: Node) -> Iterable[Piece]:

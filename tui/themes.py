@@ -9,6 +9,8 @@ COLOURS: Final[Mapping[str, str]] = {
     "tone-muted": "#8592a3",
     "tone-faint": "#333d4a",
     "tone-away": "#6b7685",
+    "tone-series": "#58a6ff",
+    "tone-other": "#d2a8ff",
     "row-cursor": "#1c3350",
     "banner": "#5c1f2a",
     "state-up": "#3fb97f",

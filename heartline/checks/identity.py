@@ -18,6 +18,8 @@ EXPIRED_LIMIT: Final = timedelta(days=30)
 
 _JOIN: Final = "on the master's host: heartline token create"
 _JOIN_VIEWER: Final = _JOIN + " --role viewer"
+_RENEW: Final = "start the agent: it renews the certificate before anything else"
+_RENEW_VIEWER: Final = "run heartline nodes: it renews the certificate before anything else"
 
 
 def agent_identity(subject: Subject) -> Iterator[Finding]:
@@ -49,7 +51,7 @@ def viewer_identity(subject: Subject) -> Iterator[Finding]:
         return
     yield fine(name, f"{viewer.identity} of {', '.join(viewer.masters)}")
     path = subject.folder.viewer_dir / "viewer.pem"
-    yield from _certificate(name, path, _JOIN_VIEWER, renewable=False)
+    yield from _certificate(name, path, _JOIN_VIEWER, renew=_RENEW_VIEWER)
 
 
 def authority(subject: Subject) -> Iterator[Finding]:
@@ -59,7 +61,7 @@ def authority(subject: Subject) -> Iterator[Finding]:
 
 
 def _certificate(
-    name: str, path: Path, join: str = _JOIN, *, renewable: bool = True
+    name: str, path: Path, join: str = _JOIN, *, renew: str = _RENEW
 ) -> Iterator[Finding]:
     from cryptography import x509  # noqa: PLC0415 - ten megabytes, for this alone
 
@@ -77,15 +79,13 @@ def _certificate(
             f"begins on {begins:%Y-%m-%d}, after what this host believes is now",
             "the clock is wrong, here or on the master; links do not depend on it, records do",
         )
-    elif now > ends and not renewable:
-        yield problem(name, f"expired on {ends:%Y-%m-%d}", join)
     elif now > ends + EXPIRED_LIMIT:
         yield problem(name, f"expired on {ends:%Y-%m-%d}, too long ago to be renewed", join)
     elif now > ends:
         yield warning(
             name,
             f"expired on {ends:%Y-%m-%d}, by this host's clock",
-            "start the agent: it renews the certificate before anything else",
+            renew,
         )
     else:
         yield fine(name, f"good until {ends:%Y-%m-%d %H:%M} UTC")

@@ -6,39 +6,18 @@ from typing import Any, Final, NamedTuple
 
 import click
 
-from heartline.access import open_control
+from heartline import reliability
 from heartline.fleet import Node, node_of, nodes_of
 from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.node_argument import node_argument
 from heartline.plain import print_json
 from heartline.tables import print_pairs, print_table
 from heartline.views import COLUMNS, detail_of, inventory_of, row, summary, vital_signs
 from shared import messages as m
 from shared.clock import wall_ms
-from shared.errors import HeartlineError
 from shared.text import clean
 
-COMPLETION_S: Final = 0.5
-"""A completion that takes longer disturbs more than it helps."""
-
-
-def _complete_node(
-    context: click.Context,
-    parameter: click.Parameter,  # noqa: ARG001 - click's signature
-    incomplete: str,
-) -> list[str]:
-    """Names of nodes that begin so; none when the master cannot be asked quickly."""
-    folder = context.ensure_object(Invocation).folder
-    try:
-        with open_control(folder, COMPLETION_S) as control:
-            pieces = control.snapshot(COMPLETION_S)
-    except (HeartlineError, OSError):
-        return []
-    names = [clean(info.name) for piece in pieces for info in piece.infos]
-    return sorted(name for name in names if name.startswith(incomplete))
-
-
-_node_argument: Final[Callable[[Any], Any]] = click.argument("name", shell_complete=_complete_node)
-"""A node by name, by id, or by the unambiguous beginning of either."""
+_node_argument: Final = node_argument()
 
 _json_option: Final[Callable[[Any], Any]] = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON instead."
@@ -113,7 +92,8 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
         print_json(detail_of(detail, now_wall_ms))
         return
     found = node_of(detail.info, detail.vitals, detail.now_mono_ms, now_wall_ms)
-    print_pairs(summary(found, inventory_of(detail), now_wall_ms))
+    reliable = reliability.summary(detail, now_wall_ms)
+    print_pairs([*summary(found, inventory_of(detail), now_wall_ms), *reliable])
     if found.core is not None:
         click.echo()
         print_pairs(vital_signs(found.core))

@@ -183,8 +183,16 @@ def test_the_certificate_is_judged_by_the_clock(
     assert said in certificate.detail + certificate.remedy
 
 
-def test_a_viewers_certificate_that_has_expired_cannot_be_renewed(
-    root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("age_days", "verdict", "remedy"),
+    [
+        (6, Verdict.FINE, ""),
+        (8, Verdict.WARNING, "heartline nodes: it renews the certificate"),
+        (38, Verdict.PROBLEM, "--role viewer"),
+    ],
+)
+def test_a_viewers_certificate_can_be_renewed_for_a_month_after_its_end(
+    root: Path, monkeypatch: pytest.MonkeyPatch, age_days: int, verdict: Verdict, remedy: str
 ) -> None:
     authority = CertificateAuthority.create(NOW)
     _, certificate_pem = authority.issue_master(NOW, dt.timedelta(days=7))
@@ -192,11 +200,12 @@ def test_a_viewers_certificate_that_has_expired_cannot_be_renewed(
     write_private(place / "viewer.pem", certificate_pem)
     viewer = ViewerIdentity("cluster", "name", "0123456789abcdef", ("10.0.0.5:7700",))
     write_private(place / "viewer.json", msgspec.json.encode(viewer))
-    monkeypatch.setattr(identity, "wall_ms", lambda: int(NOW.timestamp() * 1000) + 8 * 86_400_000)
+    now_ms = int(NOW.timestamp() * 1000) + age_days * 86_400_000
+    monkeypatch.setattr(identity, "wall_ms", lambda: now_ms)
     who, certificate = identity.viewer_identity(subject(root))
     assert "10.0.0.5:7700" in who.detail
-    assert certificate.verdict is Verdict.PROBLEM
-    assert certificate.remedy.endswith("--role viewer")
+    assert certificate.verdict is verdict
+    assert remedy in certificate.remedy
 
 
 def test_a_damaged_identity_is_a_problem_with_a_remedy(root: Path) -> None:

@@ -166,6 +166,14 @@ class Client:
         self.link.post(message)
         return await self.until(kind)
 
+    async def listen(self, for_s: float) -> list[m.FromMaster]:
+        """What comes within so many seconds."""
+        received: list[m.FromMaster] = []
+        with trio.move_on_after(for_s):
+            while True:
+                received.append(await self.next())
+        return received
+
     async def rest(self) -> tuple[list[m.FromMaster], str]:
         """Everything until the end, and how it ended."""
         received: list[m.FromMaster] = []

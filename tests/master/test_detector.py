@@ -15,6 +15,7 @@ from shared.liveness import (
     restored,
 )
 
+
 def beat(now_s: float) -> BeatArrived:
     """Sent the moment it arrives, by a clock that agrees with the master's."""
     return BeatArrived(now_s, 5.0, 5.0)

@@ -245,6 +245,21 @@ async def test_what_a_full_disk_refuses_is_kept_in_order_and_stored_when_there_i
         assert store.dropped == 0
 
 
+async def test_what_is_refused_stays_ahead_of_what_came_meanwhile() -> None:
+    disk = Disk()
+    with opened(store_module.IN_MEMORY, disk) as store:
+        with full(store):
+            store.write_later(event(1, BIG))
+            disk.gate = trio.Event()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(store.flush)
+                await wait_all_tasks_blocked()
+                store.write_later(("UPDATE events SET text = 'later'", ()))
+                disk.gate.set()
+        assert await store.flush()
+        assert [row["text"] for row in store.load("SELECT text FROM events")] == ["later"]
+
+
 async def test_waiting_for_a_full_disk_is_bounded_and_the_oldest_go_first_and_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

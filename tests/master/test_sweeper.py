@@ -84,6 +84,22 @@ def test_item_that_moves_later_all_the_time_keeps_one_place_in_the_heap() -> Non
     assert repr(sweeper) == "<Sweeper of 1 deadlines>"
 
 
+def test_item_that_moves_back_and_forth_leaves_nothing_behind_in_the_heap() -> None:
+    sweeper, item = Sweeper(), Item(None)
+    for second in range(1_000):
+        item.at_s = second + 10.0
+        sweeper.schedule(item)
+        item.at_s = second + 2.0
+        sweeper.schedule(item)
+        item.at_s = second + 10.0
+        sweeper.sweep(float(second))
+        assert len(sweeper._heap) <= 12  # one a second, for as long as its time has not come
+    assert item.expired_s == []
+    item.at_s = 3_000.0
+    assert sweeper.sweep(2_000.0) == 3_000.0
+    assert repr(sweeper) == "<Sweeper of 1 deadlines>"
+
+
 moves = st.lists(st.tuples(st.integers(0, 5), st.none() | st.integers(0, 60)), max_size=40)
 
 

@@ -22,6 +22,7 @@ from tests.master.assembled import (
     Assembled,
     Client,
     assembled,
+    beat,
 )
 
 PATIENT = LinkSettings(write_timeout_s=600, read_timeout_s=600, ping_after_s=300)
@@ -314,7 +315,7 @@ async def test_message_that_no_viewer_may_send_ends_the_link_and_not_the_master(
 ) -> None:
     async with assembled(tmp_path) as master:
         client = await master.viewer()
-        client.wire.client.send_nowait(m.encode(m.Renew(b"")))
+        client.wire.client.send_nowait(m.encode(beat()))
         assert (await client.goodbye()).code == Violation.BAD_MESSAGE
         await trio.sleep(2)
         assert len(master.viewers.roster) == 0

@@ -6,8 +6,9 @@ import random
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
+from copy import copy
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import trio
 from cryptography.hazmat.primitives import serialization
@@ -41,7 +42,7 @@ from shared.metrics import Core, Family
 from shared.paths import StateFolder
 from shared.settings import AgentSettings, LinkSettings, MasterSettings
 from shared.stream import SocketStream
-from shared.tls import client_context
+from shared.tls import client_context, load_leaf
 from shared.tokens import Token
 
 ClientLink = Link[m.FromClient, m.FromMaster]
@@ -64,6 +65,7 @@ class Cluster:
         self.address = parse_address(addresses[0])
         self.ca_pem = master.authority.certificate_pem()
         self.server_name = master.authority.server_name
+        self._dialled: list[SocketStream] = []
 
     async def token(self, role: str = AGENT, *, uses: int = 1, life_s: int = 3600) -> Token:
         token, _ = await self.parts.enrolment.create_token(role, life_s, uses)
@@ -96,11 +98,18 @@ class Cluster:
 
     async def tls(self, context: ssl.SSLContext) -> SocketStream:
         with trio.fail_after(ANSWER_S):
-            return await connect(self.address, context, self.server_name)
+            stream = await connect(self.address, context, self.server_name)
+        self._dialled.append(stream)
+        return stream
 
     async def stranger(self) -> ClientLink:
         """A link of somebody without a certificate."""
         return as_link(await self.tls(client_context(self.ca_pem)))
+
+    def hang_up(self) -> None:
+        """Closes whatever the test has dialled and left open."""
+        for stream in self._dialled:
+            stream.close()
 
     async def tcp(self) -> trio.SocketStream:
         """A bare connection."""
@@ -117,6 +126,11 @@ class Member:
         self.name = joined.name
         self.role = joined.role
         self.certificate_pem = joined.certificate_pem
+
+    @classmethod
+    def copy_of(cls, owner: Self) -> Self:
+        """Somebody with a copy of everything that the owner has now."""
+        return copy(owner)
 
     @property
     def key(self) -> ec.EllipticCurvePublicKey:
@@ -163,8 +177,6 @@ class Member:
 def context_with(ca_pem: bytes, key_pem: bytes, certificate_pem: bytes) -> ssl.SSLContext:
     """A client's TLS context with a key that is on no disk."""
     context = client_context(ca_pem)
-    from shared.tls import load_leaf
-
     load_leaf(context, key_pem, certificate_pem)
     return context
 
@@ -297,7 +309,11 @@ async def running_cluster(
             context = port_context(authority, now)
             for sock in listeners:
                 nursery.start_soon(accept_tls, sock, context, parts.entry, nursery)
-            yield Cluster(master, parts, [bound_address(sock) for sock in listeners])
+            cluster = Cluster(master, parts, [bound_address(sock) for sock in listeners])
+            try:
+                yield cluster
+            finally:
+                cluster.hang_up()
             nursery.cancel_scope.cancel()
     finally:
         for sock in listeners:

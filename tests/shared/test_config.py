@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import OTHER_VARIABLES, Given, Setting, load, reference
+from shared.config import OTHER_VARIABLES, Given, Setting, load, profile_reference, reference
 from shared.errors import ConfigError
-from shared.settings import RELOADABLE, Settings, changes
+from shared.settings import RELOADABLE, ProfileSettings, Settings, changes
 
 
 def loaded(
@@ -186,3 +186,37 @@ def test_changed_settings_are_told_apart_by_whether_a_restart_is_needed() -> Non
 
 def test_only_settings_that_exist_are_called_reloadable() -> None:
     assert {setting.key for setting in reference()} >= RELOADABLE
+
+
+def test_profiles_are_tables_by_names_of_their_users_choice(tmp_path: Path) -> None:
+    settings = loaded(
+        tmp_path, "[profiles.lab]\nmaster = ['a:7700', 'b']\n[profiles.x-2]\nmaster=['c']"
+    )
+    assert settings.profiles == {
+        "lab": ProfileSettings(master=("a:7700", "b")),
+        "x-2": ProfileSettings(master=("c",)),
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[profiles.lab]\nmastr=['a']", "profiles.lab.mastr; did you mean profiles.lab.master?"),
+        ("[profiles.lab]\nmaster='a'", "profiles.lab.master is 'a'; expected a list"),
+        ("[profiles.lab]\nmaster=[]", "profiles.lab.master is []; expected a list of 1"),
+        ("[profiles.lab]\nmaster=['a:0']", "expected HOST:PORT that can be dialled"),
+        ("[profiles.lab]", "profiles.lab lacks master; expected a list"),
+        ("[profiles]\nlab=3", "profiles.lab is 3; expected a table [profiles.lab]"),
+        ("profiles=3", "profiles is 3; expected tables [profiles.NAME]"),
+        ("[profiles.'../x']\nmaster=['a']", "expected a name of letters, digits, - and _"),
+    ],
+)
+def test_profile_that_cannot_be_used_is_refused_by_name(
+    tmp_path: Path, text: str, told: str
+) -> None:
+    assert told in failure(tmp_path, text)
+
+
+def test_profiles_stand_in_the_reference_too() -> None:
+    assert [setting.key for setting in profile_reference()] == ["profiles.NAME.master"]
+    assert all(setting.description for setting in profile_reference())

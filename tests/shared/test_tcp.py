@@ -1,65 +1,60 @@
-"""What the kernel is told about a link's socket, and what happens where it does not listen."""
+"""What the kernel is told about a link's socket, and what it tells."""
 
 import socket
-import sys
-from collections.abc import Generator
+from collections.abc import Iterator
 
 import pytest
 
-from shared import tcp
+from shared.tcp import RTO_MAX_MS, bytes_received, tune
+from tests.eventually import eventually_in_processes
 
-pytestmark = pytest.mark.skipif(
-    not hasattr(socket, "TCP_USER_TIMEOUT") or sys.platform != "linux", reason="Linux only"
-)
-
-NO_SUCH_OPTION = 9999
+RTO_MAX_OPTION = 44
 
 
 @pytest.fixture
-def sock() -> Generator[socket.socket]:
-    with socket.socket() as sock:
-        yield sock
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dialled = socket.create_connection(listener.getsockname())
+        accepted, _ = listener.accept()
+    with accepted, dialled:
+        yield accepted, dialled
 
 
-@pytest.fixture
-def older_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One without TCP_RTO_MAX_MS."""
-    monkeypatch.setattr(tcp, "_TCP_RTO_MAX_MS", NO_SUCH_OPTION)
+def test_small_messages_are_not_held_back(pair: tuple[socket.socket, socket.socket]) -> None:
+    tune(pair[0], user_timeout_s=15.0)
+    assert pair[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
-def user_timeout_ms(sock: socket.socket) -> int:
-    return sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="not on this platform")
+def test_dead_host_is_given_up_in_time(pair: tuple[socket.socket, socket.socket]) -> None:
+    tune(pair[0], user_timeout_s=7.5)
+    assert pair[0].getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 7500
 
 
-def bounds_its_pauses(sock: socket.socket) -> bool:
-    try:
-        return sock.getsockopt(socket.IPPROTO_TCP, tcp._TCP_RTO_MAX_MS) == tcp.RTO_MAX_MS
-    except OSError:
-        return False
-
-
-@pytest.mark.usefixtures("older_kernel")
-def test_without_bounded_pauses_a_link_that_can_be_redialled_is_replaced_early(
-    sock: socket.socket,
+def test_pauses_between_retransmissions_are_bounded_where_the_kernel_can(
+    pair: tuple[socket.socket, socket.socket],
 ) -> None:
-    tcp.tune(sock, user_timeout_s=15, can_redial=True)
-    assert user_timeout_ms(sock) == tcp.REPLACE_AFTER_S * 1000
+    tune(pair[0], user_timeout_s=15.0)
+    try:
+        bound_ms = pair[0].getsockopt(socket.IPPROTO_TCP, RTO_MAX_OPTION)
+    except OSError:
+        pytest.skip("this kernel cannot")
+    assert bound_ms == RTO_MAX_MS
 
 
-@pytest.mark.usefixtures("older_kernel")
-def test_without_bounded_pauses_a_shorter_patience_stays_as_it_is(sock: socket.socket) -> None:
-    tcp.tune(sock, user_timeout_s=2, can_redial=True)
-    assert user_timeout_ms(sock) == 2000
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="this kernel does not count")
+def test_what_has_arrived_is_counted_read_or_not(
+    pair: tuple[socket.socket, socket.socket],
+) -> None:
+    accepted, dialled = pair
+    assert bytes_received(accepted) == 0
+    dialled.sendall(bytes(10_000))
+    eventually_in_processes(lambda: bytes_received(accepted) == 10_000)
+    accepted.recv(10_000)
+    assert bytes_received(accepted) == 10_000
 
 
-@pytest.mark.usefixtures("older_kernel")
-def test_the_end_that_cannot_redial_waits_on_any_kernel(sock: socket.socket) -> None:
-    tcp.tune(sock, user_timeout_s=30)
-    assert user_timeout_ms(sock) == 30_000
-
-
-def test_where_pauses_are_bounded_nobody_replaces_a_link_early(sock: socket.socket) -> None:
-    tcp.tune(sock, user_timeout_s=15, can_redial=True)
-    if not bounds_its_pauses(sock):
-        pytest.skip("this kernel has no TCP_RTO_MAX_MS")
-    assert user_timeout_ms(sock) == 15_000
+def test_where_nothing_is_counted_nothing_is_claimed() -> None:
+    one, other = socket.socketpair()
+    with one, other:
+        assert bytes_received(one) is None

@@ -20,8 +20,9 @@ from types import TracebackType
 from typing import Final
 
 from shared import messages as m
-from shared.connection import MasterConnection
+from shared.connection import MasterConnection, Phase
 from shared.unix_socket import short_path
+from tests.tui.details import details, events_of
 from tests.tui.fleets import SimulatedFleet
 
 WAIT_S: Final = 10.0
@@ -43,9 +44,12 @@ class _Peer:
         self._connection = MasterConnection()
         self._sending = threading.Lock()
         self.is_watching = False
+        self.focus = ""
 
     def send(self, message: m.FromMaster) -> None:
         with self._sending, contextlib.suppress(OSError):
+            if self._connection.phase is Phase.CLOSED:
+                return
             for frame in self._connection.send_bulk(message):
                 self._stream.sendall(frame)
 
@@ -74,6 +78,12 @@ class _Peer:
                 for answer in self._server.greeting():
                     self.send(answer)
                 self.is_watching = True
+            case m.FocusNode(node_id=node_id):
+                self.focus = node_id
+                for answer in details(node_id, mono_ms=_mono_ms()) if node_id else ():
+                    self.send(answer)
+            case m.ListEvents(request=request, node=node):
+                self.send(m.Events(request, events_of(node or "id-web-1", "web-1")))
             case m.Ping():
                 if self._server.answers_pings:
                     self.send(m.Pong(message.token))
@@ -139,6 +149,14 @@ class FeedServer:
         for peer in peers:
             peer.send(message)
 
+    def push_details(self, second: float) -> None:
+        """Sends news of the node in focus to every viewer that has one."""
+        with self._lock:
+            peers = [peer for peer in self._peers if peer.focus]
+        for peer in peers:
+            for answer in details(peer.focus, mono_ms=_mono_ms(), second=second):
+                peer.send(answer)
+
     def wait_for(self, kind: type[m.Message]) -> m.FromClient:
         """The next message of `kind` that a viewer says; what it said before is skipped."""
         while True:
@@ -192,6 +210,7 @@ def main() -> None:
         while True:
             time.sleep(arguments.every_ms / 1000)
             server.push(fleet.delta(_mono_ms(), _wall_ms(), arguments.every_ms))
+            server.push_details(time.monotonic())
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import Final
 
 from textual.pilot import Pilot
 
-from shared.messages import FromMaster
+from shared.messages import FromMaster, FromViewer
 from tests.tui.fleets import WALL_MS
 from tui.app import Dashboard
 from tui.link import Link, LinkState, Viewer
@@ -47,6 +47,8 @@ class ScriptedSource:
         self._reports = reports
         self._viewer: Viewer | None = None
         self.retries = 0
+        self.sent: list[FromViewer] = []
+        """What the dashboard has said, in order."""
 
     async def run(self, viewer: Viewer) -> None:
         self._viewer = viewer
@@ -55,6 +57,9 @@ class ScriptedSource:
 
     def retry_now(self) -> None:
         self.retries += 1
+
+    def send(self, message: FromViewer) -> None:
+        self.sent.append(message)
 
     def say(self, *reports: Link | FromMaster) -> None:
         assert self._viewer is not None

@@ -3,7 +3,7 @@
 import asyncio
 import random
 import ssl
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import trustme
 from shared import VERSION
 from shared import messages as m
 from shared.connection import MasterConnection
+from shared.errors import IdentityError
 from shared.liveness import State
 from tests.tui.feed_server import WAIT_S, FeedServer
 from tests.tui.fleets import MONO_MS, snapshot, vitals
@@ -353,47 +354,100 @@ def test_peer_that_does_not_speak_the_protocol_is_told_so(tmp_path: Path) -> Non
 # --- over TLS -------------------------------------------------------------------------------------
 
 
-async def _serve_viewer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    master = MasterConnection()
-    with suppress(ConnectionError, ssl.SSLError):
-        while data := await reader.read(4096):
-            for message in master.receive(data):
-                if isinstance(message, m.ViewerHello):
-                    writer.write(master.send(m.ViewerWelcome(1, "0.1.0", "far", False)))
-                elif isinstance(message, m.Watch):
-                    writer.write(master.send(snapshot(FLEET)))
-    writer.close()
+DAY_S = 86_400
+WELCOME = m.ViewerWelcome(1, "0.1.0", "far", False, 7 * DAY_S, 7 * DAY_S)
+NEARLY_OVER = m.ViewerWelcome(1, "0.1.0", "far", False, 7 * DAY_S, DAY_S)
+
+
+class Keys:
+    """Credentials that are asked for nothing but how they are used."""
+
+    def __init__(self, *, others: int = 0) -> None:
+        self.uses: list[str] = []
+        self.is_full = False
+        self._context = ssl.create_default_context()
+        self._others = others
+
+    def trust(self, ca: trustme.CA) -> None:
+        self._context = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
+
+    def context(self) -> ssl.SSLContext:
+        self.uses.append("dialled")
+        return self._context
+
+    def welcomed(self) -> None:
+        self.uses.append("welcomed")
+
+    def refused(self) -> bool:
+        self.uses.append("refused")
+        self._others -= 1
+        return self._others >= 0
+
+    def request(self) -> bytes:
+        self.uses.append("asked")
+        return b"request"
+
+    def renewed(self, certificate_der: bytes) -> None:
+        assert certificate_der == b"certificate"
+        if self.is_full:
+            raise IdentityError("the disk is full")
+        self.uses.append("renewed")
+
+
+class FarMaster:
+    """Greets each viewer with the next of `greetings`, the last one again and again."""
+
+    def __init__(self, *greetings: m.FromMaster) -> None:
+        self._greetings = list(greetings or (WELCOME,))
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        master = MasterConnection()
+        with suppress(ConnectionError, ssl.SSLError):
+            while data := await reader.read(4096):
+                for message in master.receive(data):
+                    for answer in self._answers(message):
+                        writer.write(master.send(answer))
+        writer.close()
+
+    def _answers(self, message: m.FromClient) -> Iterable[m.FromMaster]:
+        match message:
+            case m.ViewerHello():
+                yield self._greetings.pop(0) if self._greetings[1:] else self._greetings[0]
+            case m.Watch():
+                yield snapshot(FLEET)
+            case m.Renew(b"request"):
+                yield m.Renewed(b"certificate")
+            case m.Ping(token):
+                yield m.Pong(token)
+            case _:
+                pass
 
 
 @asynccontextmanager
-async def tls_master(ca: trustme.CA) -> AsyncGenerator[int]:
+async def tls_master(ca: trustme.CA, master: FarMaster) -> AsyncGenerator[int]:
     """A master on a loopback port, with a certificate for `master.example`."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate = ca.issue_cert("master.example").private_key_and_cert_chain_pem
     with certificate.tempfile() as path:
         context.load_cert_chain(path)
-    server = await asyncio.start_server(_serve_viewer, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(master.serve, "127.0.0.1", 0, ssl=context)
     async with server:
         yield server.sockets[0].getsockname()[1]
 
 
 def test_master_elsewhere_is_watched_over_tls() -> None:
     async def scenario() -> None:
-        ca = trustme.CA()
-        context = ssl.create_default_context(cadata=ca.cert_pem.bytes().decode())
-        async with tls_master(ca) as port:
-            target = TlsTarget("127.0.0.1", port, context, "master.example")
-            async with watching(a_client(target)) as viewer:
-                await viewer.until(lambda: len(viewer.fleet) == 2)
-                assert viewer.link.cluster == "far"
+        async with far_away(Keys()) as viewer:
+            await viewer.until(lambda: len(viewer.fleet) == 2)
+            assert viewer.link.cluster == "far"
 
     run(scenario)
 
 
 def test_master_with_the_wrong_certificate_is_not_believed() -> None:
     async def scenario() -> None:
-        async with tls_master(trustme.CA()) as port:
-            target = TlsTarget("127.0.0.1", port, ssl.create_default_context(), "master.example")
+        async with tls_master(trustme.CA(), FarMaster()) as port:
+            target = TlsTarget("127.0.0.1", port, Keys(), "master.example")
             async with watching(a_client(target)) as viewer:
                 await viewer.until(lambda: viewer.links and viewer.link.reason)
                 assert viewer.link.state is LinkState.CONNECTING
@@ -402,8 +456,111 @@ def test_master_with_the_wrong_certificate_is_not_believed() -> None:
     run(scenario)
 
 
+@asynccontextmanager
+async def far_away(keys: Keys, *greetings: m.FromMaster) -> AsyncGenerator[Recorder]:
+    """A viewer of a master elsewhere, which trusts it."""
+    ca = trustme.CA()
+    keys.trust(ca)
+    async with tls_master(ca, FarMaster(*greetings)) as port, watching(
+        a_client(TlsTarget("127.0.0.1", port, keys, "master.example"))
+    ) as viewer:
+        yield viewer
+
+
+async def used(keys: Keys, *uses: str) -> None:
+    """Until the keys have been used so, and no otherwise."""
+    async with asyncio.timeout(WAIT_S):
+        while len(keys.uses) < len(uses):
+            await asyncio.sleep(0.01)
+    assert tuple(keys.uses) == uses
+
+
+def test_certificate_that_lasts_is_left_alone() -> None:
+    async def scenario() -> None:
+        keys = Keys()
+        async with far_away(keys, WELCOME) as viewer:
+            await viewer.until_state(LinkState.LIVE)
+            await viewer.until(lambda: viewer.link.delay_s is not None)
+            await used(keys, "dialled", "welcomed")
+
+    run(scenario)
+
+
+def test_certificate_is_renewed_in_time_and_the_link_goes_on() -> None:
+    async def scenario() -> None:
+        keys = Keys()
+        async with far_away(keys, NEARLY_OVER) as viewer:
+            await used(keys, "dialled", "welcomed", "asked", "renewed")
+            await viewer.until(lambda: viewer.link.delay_s is not None)
+            assert viewer.link.state is LinkState.LIVE
+
+    run(scenario)
+
+
+def test_certificate_that_cannot_be_kept_does_not_end_the_link() -> None:
+    async def scenario() -> None:
+        keys = Keys()
+        keys.is_full = True
+        async with far_away(keys, NEARLY_OVER) as viewer:
+            await used(keys, "dialled", "welcomed", "asked")
+            await viewer.until(lambda: viewer.link.delay_s is not None)
+            assert viewer.link.state is LinkState.LIVE
+
+    run(scenario)
+
+
+def test_expired_certificate_is_renewed_before_anything_else() -> None:
+    async def scenario() -> None:
+        keys = Keys()
+        async with far_away(keys, m.RenewFirst(1, 3600), WELCOME) as viewer:
+            await viewer.until(lambda: len(viewer.fleet) == 2)
+            await used(keys, "dialled", "asked", "renewed", "dialled", "welcomed")
+
+    run(scenario)
+
+
+def test_expired_certificate_that_cannot_be_renewed_is_for_a_person_to_mend() -> None:
+    async def scenario() -> None:
+        keys = Keys()
+        keys.is_full = True
+        async with far_away(keys, m.RenewFirst(1, 3600)) as viewer:
+            refused = await viewer.until_state(LinkState.REFUSED)
+            assert "the disk is full" in refused.reason
+
+    run(scenario)
+
+
+def test_key_that_is_wanted_no_more_gives_way_to_another_one() -> None:
+    async def scenario() -> None:
+        keys = Keys(others=1)
+        async with far_away(keys, m.Deny("superseded", "a newer key"), WELCOME) as viewer:
+            await viewer.until(lambda: len(viewer.fleet) == 2)
+            await used(keys, "dialled", "refused", "dialled", "welcomed")
+
+    run(scenario)
+
+
+def test_viewer_without_another_key_is_refused_for_good() -> None:
+    async def scenario() -> None:
+        async with far_away(Keys(), m.Deny("revoked", "by the operator")) as viewer:
+            refused = await viewer.until_state(LinkState.REFUSED)
+            assert "by the operator" in refused.reason
+
+    run(scenario)
+
+
+def test_master_that_is_busy_says_nothing_about_the_key() -> None:
+    async def scenario() -> None:
+        keys = Keys(others=1)
+        async with far_away(keys, m.Deny("busy", "later"), WELCOME) as viewer:
+            await viewer.until(lambda: len(viewer.fleet) == 2)
+            await used(keys, "dialled", "dialled", "welcomed")
+
+    run(scenario)
+
+
 def test_target_is_named_as_the_user_would() -> None:
-    context = ssl.create_default_context()
-    assert str(TlsTarget("2001:db8::1", 7700, context, "x")) == "[2001:db8::1]:7700"
-    assert str(TlsTarget("master.example", 7700, context, "x")) == "master.example:7700"
+    keys = Keys()
+    assert str(TlsTarget("2001:db8::1", 7700, keys, "x")) == "[2001:db8::1]:7700"
+    assert str(TlsTarget("master.example", 7700, keys, "x")) == "master.example:7700"
     assert str(UnixTarget(Path("/run/m.sock"))) == "/run/m.sock"

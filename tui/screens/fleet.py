@@ -9,6 +9,8 @@ from textual.widgets import Footer
 
 from tui import summary
 from tui.feed import Feed, PictureChanged
+from tui.look import Look
+from tui.screens.node import NodeScreen
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.lines import Line, Lines
 
@@ -22,8 +24,9 @@ class FleetScreen(Screen[None]):
     ]
     """On a short screen rows matter more than the node under the cursor."""
 
-    def __init__(self, feed: Feed) -> None:
+    def __init__(self, feed: Feed, look: Look) -> None:
         super().__init__()
+        self._look = look
         self._feed = feed
         self._masthead = Lines(id="masthead")
         self._banner = Lines(id="banner")
@@ -46,6 +49,16 @@ class FleetScreen(Screen[None]):
         """Another node is to be told about."""
         self._inspector.show(*self._inspection())
 
+    def on_fleet_table_opened(self, _message: FleetTable.Opened) -> None:
+        """From the fleet to one node."""
+        node = self._table.cursor_node
+        if node is not None:
+            self.app.push_screen(NodeScreen(self._feed, node, self._look))  # pyright: ignore[reportUnknownMemberType]
+
+    def on_screen_resume(self) -> None:
+        """Much may have happened while another screen was in front."""
+        self._paint()
+
     def on_resize(self, _event: events.Resize) -> None:
         """Lines that fill the width have to fill another one."""
         self._paint()
@@ -59,7 +72,7 @@ class FleetScreen(Screen[None]):
             Line(summary.counts(feed.fleet, width)),
             Line(summary.bar(feed.fleet.counts, width)),
         )
-        warning = summary.banner(feed.link)
+        warning = summary.warning(feed.link, feed.pause, feed.wall_ms())
         self._banner.display = bool(warning)
         self._banner.show(Line(warning, summary.next_attempt(feed.link, now_s)))
         nothing = summary.nothing_to_show(feed.link, feed.fleet)

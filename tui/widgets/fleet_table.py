@@ -51,13 +51,17 @@ class FleetTable(ScrollView, can_focus=True):
     }
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "open", "Open"),
         Binding("up,k", "move(-1)", "Up", group=_MOVE),
         Binding("down,j", "move(1)", "Down", group=_MOVE),
         Binding("pageup,ctrl+b", "page(-1)", "Page up", show=False),
         Binding("pagedown,ctrl+f", "page(1)", "Page down", show=False),
-        Binding("home,g", "first", "First", show=False),
-        Binding("end,G", "last", "Last", show=False),
+        Binding("home", "first", "First", show=False),
+        Binding("end", "last", "Last", show=False),
     ]
+
+    class Opened(Message):
+        """The user wants to see the node under the cursor from close by."""
 
     class CursorMoved(Message):
         """The cursor is on another node now."""
@@ -114,9 +118,16 @@ class FleetTable(ScrollView, can_focus=True):
         super().watch_scroll_y(old_value, new_value)
 
     def on_click(self, event: events.Click) -> None:
-        """The cursor goes where the mouse points."""
+        """The cursor goes where the mouse points; twice opens the node."""
         if event.y >= _TITLE_LINES and self._row_number(event.y) < len(self._rows):
             self._put_cursor(self._row_number(event.y))
+            if event.chain > 1:
+                self.action_open()
+
+    def action_open(self) -> None:
+        """Asks for the node under the cursor."""
+        if self._rows:
+            self.post_message(self.Opened())
 
     def action_move(self, rows: int) -> None:
         """Moves the cursor down by so many rows, or up."""

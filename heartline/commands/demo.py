@@ -1,0 +1,112 @@
+"""`heartline demo`."""
+
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Generator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from heartline.bell import Bell, Departure
+from heartline.exits import Exit
+from heartline.foreground import Voice, code_of, require_terminal, show
+from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.stack import Left, Options, Stack
+from shared.paths import StateFolder
+
+MOST_NODES: Final = 2_000
+"""One process plays all of them."""
+
+_LEAVE_ON: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_MASTER: Final = ("--listen", "127.0.0.1:0")
+
+_ENVIRONMENT: Final = {
+    "HEARTLINE_MASTER_NAME": "demo",
+    # A whole fleet joins from one address, and at once: nobody waits for what guards a real one.
+    "HEARTLINE_MASTER_HANDSHAKES_PER_S": "2000",
+    "HEARTLINE_MASTER_UNAUTHENTICATED_CONNECTIONS": "4096",
+    "HEARTLINE_MASTER_UNAUTHENTICATED_CONNECTIONS_PER_ADDRESS": "4096",
+}
+
+
+@click.command()
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, MOST_NODES),
+    default=200,
+    show_default=True,
+    help="So many simulated hosts.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed, another story.")
+@click.option(
+    "--duration", type=click.FloatRange(min=1), metavar="S", help="Leave after S seconds."
+)
+@click.option("--headless", is_flag=True, help="No dashboard: say what happens, as it does.")
+@common_options
+@pass_invocation
+def demo(
+    invocation: Invocation, *, nodes: int, seed: int, duration: float | None, headless: bool
+) -> int:
+    """Try it out: the dashboard on a simulated fleet.
+
+    The master and the links are real, the hosts and their values are not. Something is always the
+    matter: nodes are killed, hang, reboot, lose their network, fill their disks; the same seed
+    tells the same story. All of it lives in a temporary folder and ends with this command; with
+    --data DIR it stays, and other commands can look at it meanwhile.
+    """
+    if not headless:
+        require_terminal()
+    voice, bell = Voice(), Bell()
+    departure = Departure(bell)
+    with (
+        departure.on_signals(_LEAVE_ON),
+        closing(bell),
+        _folder(invocation) as folder,
+        closing(
+            Stack(folder, Options((), _MASTER, _ENVIRONMENT), bell, departure, voice.say)
+        ) as stack,
+    ):
+        try:
+            stack.start_master()
+        except Left:
+            return Exit.OK
+        flags = ("--nodes", str(nodes), "--seed", str(seed))
+        hear = voice.say if headless else None
+        stack.start_module("fleet", "heartline.demo.fleet", *flags, hear=hear)
+        with _limited(duration):
+            if headless:
+                voice.say(f"{nodes} simulated hosts; state folder {folder.root}")
+                while not departure.asked and stack.ended is None:
+                    bell.wait()
+            else:
+                show(stack, voice)
+        return Exit.OK if stack.ended is None else code_of(stack.ended)
+
+
+@contextmanager
+def _folder(invocation: Invocation) -> Generator[StateFolder]:
+    """The one that was named, or one that is gone afterwards."""
+    if invocation.data is not None:
+        yield StateFolder(invocation.data.absolute())
+        return
+    with tempfile.TemporaryDirectory(prefix="heartline-demo-") as root:
+        yield StateFolder(Path(root))
+
+
+@contextmanager
+def _limited(duration_s: float | None) -> Generator[None]:
+    """Within this, the time is limited: when it is over, this process is asked to leave."""
+    if duration_s is None:
+        yield
+        return
+    timer = threading.Timer(duration_s, os.kill, (os.getpid(), signal.SIGTERM))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,0 +1,49 @@
+"""`heartline outages`."""
+
+import click
+
+from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.node_argument import node_argument
+from heartline.plain import print_json
+from heartline.reliability import COLUMNS, outage_of, row
+from heartline.tables import print_table
+from heartline.times import Duration
+from shared import messages as m
+from shared.clock import wall_ms
+
+
+@click.command()
+@node_argument(required=False)
+@click.option(
+    "--limit",
+    type=click.IntRange(0, 500),
+    default=100,
+    show_default=True,
+    help="The newest so many.",
+)
+@click.option(
+    "--since",
+    type=Duration(),
+    default=0,
+    metavar="AGO",
+    help="Only those that lasted into the last 24h, 7d, …",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
+@common_options
+@pass_invocation
+def outages(invocation: Invocation, name: str, limit: int, since: int, as_json: bool) -> None:
+    """List when nodes were away, for how long, and why. Oldest first.
+
+    NAME is a node's name or id, or the unambiguous beginning of either. The cause is judged when a
+    node is back, from what the master saw and what the agent remembers.
+    """
+    with invocation.control() as control:
+        answer = control.ask(lambda request: m.ListOutages(request, limit, name, since), m.Outages)
+    now_wall_ms = wall_ms()
+    found = [outage_of(outage, now_wall_ms) for outage in answer.outages]
+    if as_json:
+        print_json(found)
+    elif found:
+        print_table(COLUMNS, [row(outage) for outage in found])
+    else:
+        click.echo("no outages")

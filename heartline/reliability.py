@@ -1,0 +1,159 @@
+"""How reliably a node is there: outages as records and as rows, availability, and what `node show`
+says of both.
+
+Everything is cleaned here, once: names and evidence came from agents.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from heartline.tables import Cell, Column
+from heartline.times import moment, on_screen
+from shared import messages as m
+from shared.causes import Cause, lasting
+from shared.text import NAME_LIMIT_CHARACTERS, clean
+from tui import formats
+
+_WINDOWS: Final[Mapping[int, str]] = {86_400: "day", 7 * 86_400: "week", 30 * 86_400: "month"}
+
+_STILL_AWAY: Final = "still away"
+
+_COLORS: Final[Mapping[str | None, str]] = {
+    None: "red",
+    Cause.AGENT_KILLED: "red",
+    Cause.HOST_REBOOTED: "yellow",
+    Cause.NETWORK_CUT: "yellow",
+    Cause.PROCESS_HUNG: "yellow",
+}
+
+COLUMNS: Final = (
+    Column("NODE", flexible=True),
+    Column("FROM"),
+    Column("LASTED", right=True),
+    Column("CAUSE"),
+    Column("EVIDENCE", flexible=True),
+)
+
+
+class Outage(Struct, frozen=True, kw_only=True):
+    """One outage. The fields, in this order, are the keys of `outages --json`."""
+
+    node: str
+    from_: datetime | None = msgspec.field(name="from")
+    """The last sign of life."""
+    to: datetime | None
+    """The first beat after the return; None while the node is away."""
+    cause: str | None
+    """None until the node is back and the cause has been judged."""
+    evidence: list[str]
+    lasted_s: float
+    """Until now, while the node is away."""
+    detected_s: float
+    """From the last sign of life until the master knew that the node was gone."""
+    planned: bool
+    clean: bool | None
+    out_of_memory: bool | None
+    exit_reason: str
+    node_id: str
+
+
+def outage_of(outage: m.Outage, now_wall_ms: int) -> Outage:
+    """An outage as it is shown."""
+    until_wall_ms = now_wall_ms if outage.to_wall_ms is None else outage.to_wall_ms
+    return Outage(
+        node=clean(outage.name, NAME_LIMIT_CHARACTERS),
+        from_=moment(outage.from_wall_ms),
+        to=moment(outage.to_wall_ms),
+        cause=clean(outage.cause) or None,
+        evidence=[clean(line) for line in outage.evidence],
+        lasted_s=max(0, until_wall_ms - outage.from_wall_ms) / 1000,
+        detected_s=max(0, outage.noticed_wall_ms - outage.from_wall_ms) / 1000,
+        planned=outage.planned,
+        clean=outage.clean,
+        out_of_memory=outage.out_of_memory,
+        exit_reason=clean(outage.exit_reason),
+        node_id=clean(outage.node_id, NAME_LIMIT_CHARACTERS),
+    )
+
+
+def row(outage: Outage) -> list[str | Cell]:
+    """An outage in the order of `COLUMNS`."""
+    return [
+        outage.node,
+        on_screen(outage.from_),
+        lasting(outage.lasted_s),
+        Cell(cause_of(outage), _COLORS.get(outage.cause)),
+        "; ".join(outage.evidence),
+    ]
+
+
+def cause_of(outage: Outage) -> str:
+    """The cause, with what else is known of it: `host-rebooted, unclean`."""
+    if outage.to is None:
+        return _STILL_AWAY
+    words = [outage.cause or "not judged yet"]
+    if outage.clean is not None:
+        words.append("clean" if outage.clean else "unclean")
+    if outage.out_of_memory:
+        words.append("out of memory")
+    if outage.exit_reason:
+        words.append(outage.exit_reason)
+    return ", ".join(words)
+
+
+def ratio_of(availability: m.Availability) -> float | None:
+    """How much of the time that it was expected, and looked for, a node was there; None: never."""
+    expected_s = availability.known_s - availability.planned_s - availability.unobserved_s
+    if expected_s <= 0:
+        return None
+    return max(0.0, 1 - availability.down_s / expected_s)
+
+
+def summary(detail: m.NodeDetail, now_wall_ms: int) -> Iterator[tuple[str, str]]:
+    """What `node show` says: availability and the last outage, as names and values."""
+    shares = [
+        f"{_percent(ratio)} of the {_window(each)}"
+        for each in detail.availability
+        if (ratio := ratio_of(each)) is not None
+    ]
+    known_s = max((each.known_s for each in detail.availability), default=0)
+    known = "" if known_s >= max(_WINDOWS) else f" (known for {formats.duration(known_s)})"
+    yield "availability", ", ".join(shares) + known if shares else ""
+    if detail.last_outage is not None:
+        last = outage_of(detail.last_outage, now_wall_ms)
+        since = on_screen(last.from_)
+        yield "last outage", f"{since} for {lasting(last.lasted_s)}: {cause_of(last)}"
+
+
+def detail_of(detail: m.NodeDetail, now_wall_ms: int) -> dict[str, object]:
+    """The same for programs."""
+    return {
+        "availability": {
+            _window(each): {
+                "ratio": ratio_of(each),
+                "known_s": each.known_s,
+                "down_s": each.down_s,
+                "planned_s": each.planned_s,
+                "unobserved_s": each.unobserved_s,
+            }
+            for each in detail.availability
+        },
+        "last_outage": None
+        if detail.last_outage is None
+        else outage_of(detail.last_outage, now_wall_ms),
+    }
+
+
+def _window(availability: m.Availability) -> str:
+    window_s = availability.window_s
+    return _WINDOWS.get(window_s) or formats.duration(window_s)
+
+
+def _percent(ratio: float) -> str:
+    """Rounded down: a node that was away is never said to have been there all the time."""
+    return f"{math.floor(ratio * 100_000) / 1000:g} %"

@@ -1,0 +1,28 @@
+"""The pages of the node view: each a pure function from a scene to lines, and its row here."""
+
+from typing import Final
+
+from tui.pages.host import inventory, node_events, sensors, users
+from tui.pages.memories import memory
+from tui.pages.network import interfaces, routes, sockets
+from tui.pages.overview import overview
+from tui.pages.page import Page
+from tui.pages.processes import processes
+from tui.pages.processors import processors
+from tui.pages.storage import storage
+
+PAGES: Final = (
+    Page("overview", "overview", "over", "1", ("system",), overview),
+    Page("cpu", "cpu", "cpu", "2", ("cpu",), processors),
+    Page("memory", "memory", "mem", "3", ("memory", "swap"), memory),
+    Page("disks", "disks", "disk", "4", ("filesystems", "disks"), storage),
+    Page("network", "network", "net", "5", ("network",), interfaces),
+    Page("processes", "processes", "proc", "6", ("processes",), processes),
+    Page("sensors", "sensors", "sens", "7", ("sensors",), sensors),
+    Page("users", "users", "who", "8", ("users",), users),
+    Page("ports", "ports", "port", "9", ("connections",), sockets),
+    Page("routes", "routes", "route", "0", ("routes",), routes),
+    Page("inventory", "inventory", "inv", "i", (), inventory),
+    Page("events", "events", "log", "e", (), node_events),
+)
+"""Every page, in the order of the tabs."""

@@ -1,0 +1,215 @@
+"""One node from close by: pages of everything that its agent measures, as it comes.
+
+While this screen is open the node is in focus: its agent is asked to measure it more finely.
+"""
+
+from dataclasses import replace
+from typing import ClassVar, Final
+
+from textual import events
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+from textual.widgets import Footer
+
+from tui import summary
+from tui.feed import Feed, PictureChanged
+from tui.fleet import Node
+from tui.look import Look, Sight
+from tui.pages import PAGES
+from tui.pages.page import STEPS_S, Choices, Page, Scene, paint
+from tui.pages.processes import ORDERS, order_at
+from tui.widgets.lines import Line, Lines
+from tui.widgets.prompt import Prompt
+from tui.widgets.sheet import Sheet
+from tui.widgets.tabs import Tab, Tabs
+
+_BY_KEY: Final = {page.key: page for page in PAGES}
+_PROCESSES: Final = "processes"
+_GRAPHS: Final = frozenset({"overview", "cpu", "memory", "network"})
+
+_PAGE: Final = Binding.Group("Page", compact=True)
+_SORT: Final = Binding.Group("Sort", compact=True)
+_ZOOM: Final = Binding.Group("Zoom", compact=True)
+
+
+class NodeScreen(Screen[None]):
+    """The pages of one node. What is chosen on them is kept until the screen is left."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "back", "Back"),
+        Binding("tab,right,l", "next(1)", "Next page", group=_PAGE, priority=True),
+        Binding("shift+tab,left,h", "next(-1)", "Previous page", group=_PAGE, priority=True),
+        *(
+            Binding(page.hotkey, f"page('{page.key}')", f"Page: {page.title}", show=False)
+            for page in PAGES
+        ),
+        *(
+            Binding(order.hotkey, f"order('{name}')", f"Sort by {order.title}", group=_SORT)
+            for name, order in ORDERS.items()
+        ),
+        Binding("t", "tree", "Tree"),
+        Binding("slash", "search", "Filter"),
+        Binding("plus", "zoom(-1)", "Shorter graphs", group=_ZOOM, key_display="+"),
+        Binding("minus", "zoom(1)", "Longer graphs", group=_ZOOM, key_display="-"),
+    ]
+
+    def __init__(self, feed: Feed, node: Node, look: Look) -> None:
+        super().__init__()
+        self._feed = feed
+        self._look = look
+        self._node = node
+        self._is_forgotten = False
+        self._page = PAGES[0]
+        self._choices = Choices()
+        self._focus = feed.open_node(node.profile.node_id)
+        self._masthead = Lines(id="masthead")
+        self._tabs = Tabs([Tab(p.key, p.hotkey, p.title, p.short) for p in PAGES], id="tabs")
+        self._banner = Lines(id="banner")
+        self._sheet = Sheet(id="sheet")
+        self._prompt = Prompt(id="prompt")
+
+    def compose(self) -> ComposeResult:
+        """See `textual.screen.Screen.compose`."""
+        yield self._masthead
+        yield self._tabs
+        yield self._banner
+        yield self._sheet
+        yield self._prompt
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """The page has the keys."""
+        self._sheet.focus()
+        self._paint()
+
+    def on_unmount(self) -> None:
+        """Nobody looks any more: the agent may measure less finely."""
+        self._feed.close_node()
+
+    # --- keys ------------------------------------------------------------------------------------
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
+    ) -> bool | None:
+        """See `textual.dom.DOMNode`: what belongs to one page is offered on that page."""
+        if self._prompt.is_open and action in {"next", "page", "order", "tree", "zoom"}:
+            return False
+        if action in {"order", "tree", "search"}:
+            return self._page.key == _PROCESSES
+        return action != "zoom" or self._page.key in _GRAPHS
+
+    def action_back(self) -> None:
+        """Back to the fleet; first out of the filter, if there is one."""
+        if self._choices.text:
+            self._choose(text="")
+        else:
+            self.dismiss()
+
+    def action_next(self, pages: int) -> None:
+        """Opens the page so many tabs to the right."""
+        self._open(PAGES[(PAGES.index(self._page) + pages) % len(PAGES)])
+
+    def action_page(self, key: str) -> None:
+        """Opens a page."""
+        self._open(_BY_KEY[key])
+
+    def action_order(self, name: str) -> None:
+        """Sorts the processes; by what they are sorted by already, the other way round."""
+        is_again = name == self._choices.process_order
+        self._choose(process_order=name, is_reversed=is_again and not self._choices.is_reversed)
+
+    def action_tree(self) -> None:
+        """Shows the processes as a tree, or as a list."""
+        self._choose(is_tree=not self._choices.is_tree)
+
+    def action_search(self) -> None:
+        """Asks which processes to show."""
+        self._prompt.ask("processes with", self._choices.text)
+
+    def action_zoom(self, steps: int) -> None:
+        """Makes a dot of the graphs stand for more time, or for less."""
+        place = STEPS_S.index(self._choices.step_s) + steps
+        self._choose(step_s=STEPS_S[min(max(place, 0), len(STEPS_S) - 1)])
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def on_picture_changed(self, _message: PictureChanged) -> None:
+        """Something may look different now."""
+        self._paint()
+
+    def on_sheet_resized(self, _message: Sheet.Resized) -> None:
+        """Other lines fit now."""
+        self._paint()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Lines that fill the width have to fill another one."""
+        self._paint()
+
+    def on_tabs_picked(self, message: Tabs.Picked) -> None:
+        """The mouse has picked a page."""
+        self._open(_BY_KEY[message.key])
+
+    def on_sheet_head_clicked(self, message: Sheet.HeadClicked) -> None:
+        """The titles of the process table sort it."""
+        if self._page.key == _PROCESSES and message.y == self._head_lines - 1:
+            order = order_at(self._scene(), message.x)
+            if order is not None:
+                self.action_order(order)
+
+    def on_prompt_changed(self, message: Prompt.Changed) -> None:
+        """Processes are filtered while one types."""
+        self._choose(text=message.text)
+
+    def on_prompt_closed(self, _message: Prompt.Closed) -> None:
+        """The page has the keys again."""
+        self._sheet.focus()
+
+    # --- painting --------------------------------------------------------------------------------
+
+    def _open(self, page: Page) -> None:
+        if page is not self._page:
+            self._page = page
+            self._prompt.close()
+            self._tabs.open(page.key)
+            self._sheet.scroll_home(animate=False)
+            self.refresh_bindings()
+            self._paint()
+
+    def _choose(self, **choices: object) -> None:
+        self._choices = replace(self._choices, **choices)  # type: ignore[arg-type]
+        self._paint()
+
+    def _scene(self) -> Scene:
+        room = self._sheet.room
+        sight = Sight(self._feed.moment(), self._look)
+        past = self._feed.journal.of(self._focus.node_id)
+        height = max(1, room.height - self._head_lines)
+        return Scene(self._node, self._focus, sight, room.width, height, self._choices, past)
+
+    @property
+    def _head_lines(self) -> int:
+        return 3 if self._page.key == _PROCESSES else 1
+
+    def _paint(self) -> None:
+        feed = self._feed
+        node = feed.fleet.node(self._focus.node_id)
+        self._is_forgotten = node is None and feed.fleet.is_current
+        self._node = node or self._node
+        moment = feed.moment()
+        crumbs = summary.breadcrumbs(feed.link, self._node.profile.name, self._page.title)
+        self._masthead.show(
+            Line(crumbs, summary.link_status(feed.link, feed.fleet, feed.now_s())),
+            Line(summary.condition(self._node, moment), summary.age_of(self._node, moment)),
+            Line(summary.facts(self._node)),
+        )
+        warning = summary.warning(feed.link, feed.pause, feed.wall_ms())
+        if self._is_forgotten:
+            warning = summary.forgotten()
+        self._banner.display = bool(warning)
+        self._banner.show(Line(warning, summary.next_attempt(feed.link, feed.now_s())))
+        if self._sheet.room.width:
+            sheet = paint(self._page, self._scene())
+            self._sheet.show(sheet.head, sheet.body)
