@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from shared.inventory import Inventory
-from shared.liveness import LONGEST_PROMISE, Liveness
+from shared.liveness import Liveness
 from shared.messages import FamilySample, NodeInfo, NodeVitals, Trouble
 from shared.text import NAME_LIMIT_CHARACTERS
 
@@ -26,6 +26,11 @@ FILESYSTEMS_LIMIT: Final = 128
 MOUNT_LIMIT_CHARACTERS: Final = 128
 """What every viewer's list holds of a node: with these, one node always fits one message, whatever
 its agent says."""
+
+
+OFF_GRID_PERIODS: Final = 2
+"""A beat that begins a link or another cadence goes out off its grid, and promises the next one in
+less than so many periods."""
 
 
 class SeenFamily(NamedTuple):
@@ -149,11 +154,10 @@ class Node:
         return shown
 
     def _kept_period_ms(self) -> int:
-        # What is promised for much later than was asked shows the agent's own, longer period.
+        # A longer promise than one off the grid shows that the agent keeps a period of its own.
         asked_ms = min(self.period_ms, self.watched_period_ms or self.period_ms)
-        if self.promised_ms <= LONGEST_PROMISE * asked_ms:
-            return asked_ms
-        return round(self.promised_ms, -2)  # it is promised from a moment after the beat was due
+        promised_ms = round(self.promised_ms, -2)  # it counts from a moment after the beat was due
+        return asked_ms if promised_ms < OFF_GRID_PERIODS * asked_ms else promised_ms
 
     def vitals(self) -> NodeVitals:
         """What changes with every beat."""

@@ -24,7 +24,7 @@ from master.sweeper import NOT_SCHEDULED
 from shared import messages as m
 from shared.absence import Absence, Departure, How, Process
 from shared.causes import Cause, Verdict, in_words, judge, lasting
-from shared.liveness import DOWN_PERIODS, Liveness, State
+from shared.liveness import DOWN_LEAST_PERIODS, Liveness, State
 from shared.text import NAME_LIMIT_CHARACTERS, clean
 
 EVIDENCE_S: Final = 10.0
@@ -277,7 +277,7 @@ class Outages:
         ended_wall_ms = self.life.last_end_wall_ms
         if was_up and ended_wall_ms is not None:
             # "Last seen" is stored now and then; a node that was up had been seen lately.
-            lately_ms = round(DOWN_PERIODS * self._context.settings.period_s * 1000)
+            lately_ms = round((1 + DOWN_LEAST_PERIODS) * self._context.settings.period_s * 1000)
             seen_wall_ms = max(seen_wall_ms, min(ended_wall_ms, now_wall_ms) - lately_ms)
         process = self._processes.get(node.node_id)
         return Row(0, node.node_id, seen_wall_ms, now_wall_ms, How.UNSEEN, "", process)

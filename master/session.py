@@ -74,7 +74,7 @@ class Session:
 
     def deadline_s(self) -> float | None:
         """When something has to be done about a silent or deaf peer."""
-        if self.ended is not None:
+        if self.ended is not None or self.link.over:
             return None
         return min(self.valid_until_s, next_look_s(self._silence(), self._patience()))
 

@@ -233,6 +233,12 @@ class Connection(Generic[Sent, Received]):
             return m.encode(m.Deny(code, clean(text)))
         return b""
 
+    def abandon(self) -> None:
+        """The link is gone: what is buffered is dropped, whoever still holds this."""
+        self.phase, self._failed_in = Phase.CLOSED, None
+        self._frames = FrameDecoder(ENTRY_FRAME_LIMIT_BYTES)
+        self._assembly = None
+
     def _messages(self) -> Iterator[Received]:
         try:
             while self.phase is not Phase.CLOSED and (frame := self._frames.next_frame()):

@@ -15,7 +15,7 @@ from typing import Final, Generic
 import trio
 
 from shared.connection import Connection, Phase, Received, Sent
-from shared.errors import LinkBrokenError
+from shared.errors import LinkBrokenError, RemoteProtocolError
 from shared.outbox import Outbox
 from shared.stream import LinkStream
 
@@ -147,6 +147,8 @@ class Link(Generic[Sent, Received]):
         if self.broken is None:
             self.broken = reason
             self.stream.close()
+            self.connection.abandon()
+            self.outbox = Outbox()
 
     async def finish(self) -> None:
         """Closes after the peer has had a chance to read what was posted: within `FAREWELL_S`.
@@ -160,8 +162,8 @@ class Link(Generic[Sent, Received]):
                 self.stream.shutdown()
                 while await self.stream.receive_some():
                     pass
-        except LinkBrokenError:
-            pass
+        except (LinkBrokenError, RemoteProtocolError):
+            pass  # whatever the peer has done: it has had its chance
         finally:
             self.break_off("closed on this side")
 

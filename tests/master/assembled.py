@@ -194,7 +194,8 @@ class Client:
 
 
 def beat(sequence: int = 1, next_in_s: float = 5.0, core: msgspec.Raw = NO_CORE) -> m.Beat:
-    return m.Beat(sequence, 0, 0, math.ceil(next_in_s * 1000), core)
+    mono_ms = round(trio.current_time() * 1000)
+    return m.Beat(sequence, mono_ms, 0, math.ceil(next_in_s * 1000), core)
 
 
 @asynccontextmanager

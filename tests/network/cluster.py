@@ -66,6 +66,7 @@ class Cluster:
         self.ca_pem = master.authority.certificate_pem()
         self.server_name = master.authority.server_name
         self._dialled: list[SocketStream] = []
+        self._bare: list[trio.SocketStream] = []
 
     async def token(self, role: str = AGENT, *, uses: int = 1, life_s: int = 3600) -> Token:
         token, _ = await self.parts.enrolment.create_token(role, life_s, uses)
@@ -110,10 +111,14 @@ class Cluster:
         """Closes whatever the test has dialled and left open."""
         for stream in self._dialled:
             stream.close()
+        for bare in self._bare:
+            bare.socket.close()
 
     async def tcp(self) -> trio.SocketStream:
         """A bare connection."""
-        return await trio.open_tcp_stream(self.address.host, self.address.port)
+        stream = await trio.open_tcp_stream(self.address.host, self.address.port)
+        self._bare.append(stream)
+        return stream
 
 
 class Member:

@@ -14,7 +14,7 @@ from agent.linker import DIAL_S
 from master.sweeper import GRANULARITY_S
 from shared import messages as m
 from shared.backoff import BACKOFF_CAP_S, FIRST_RETRY_JITTER_S
-from shared.liveness import AWAITED_S, DOWN_PERIODS, LATE_MARGIN_S, LOST_GRACE_S
+from shared.liveness import AWAITED_S, DOWN_LEAST_PERIODS, LATE_FLOOR_S, LOST_GRACE_S
 from shared.settings import LinkSettings
 from tests.scenarios.simulation import PERIOD_S, Host, Simulation, after, simulated
 
@@ -116,10 +116,10 @@ async def test_kills_cuts_black_holes_and_goodbyes_are_told_apart_and_told_in_ti
             late, down, up = simulation.changes_of(host)
             assert (late.after, down.after, up.after) == ("late", "down", "up")
             assert late.text == "no beat when promised"
-            due_s = last_s + PERIOD_S + LATE_MARGIN_S
+            due_s = last_s + PERIOD_S + LATE_FLOOR_S
             assert due_s - 1e-2 <= late.at_s <= due_s + TICK_S
-            assert down.text == "unreachable: no beat"
-            assert abs(down.at_s - (last_s + DOWN_PERIODS * PERIOD_S)) <= TICK_S
+            assert down.text == "unreachable: no beat, and its host does not answer"
+            assert abs(down.at_s - (last_s + (1 + DOWN_LEAST_PERIODS) * PERIOD_S)) <= TICK_S
         for host in unplugged:
             back_s = simulation.changes_of(host)[-1].at_s - plugged_in_s
             assert 0 <= back_s <= BACKOFF_CAP_S + DIAL_S
