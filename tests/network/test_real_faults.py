@@ -98,7 +98,7 @@ def test_a_frozen_master_holds_nothing_against_five_hundred_agents(
         fleet.wait_all_seen(beaten_ms, within_s=5 * period_s + 10)
         assert [change for change in fleet.events() if change.number > told] == []
         (stalled,) = fleet.events("master-stalled")
-        assert stalled.wall_ms - go_on_ms < 1000
+        assert stalled.wall_ms - go_on_ms < 1000 + BUSY_MS
 
 
 @pytest.mark.skipif(FAKETIME is None, reason="not installed: libfaketime")
