@@ -38,6 +38,11 @@ from shared.tcp import tune
 Established: TypeAlias = Callable[[], Awaitable[None]]
 """The rest of a link's life, once it is established."""
 
+USER_TIMEOUT_S: Final = 30.0
+"""Sent data that an agent's kernel does not acknowledge for so long ends its link, which makes the
+node *lost*. It is the detector that says *down*, after 25 s at the longest of beats every 5 s, and
+the link has to stand until then: on a lossy line it may still come back."""
+
 OPERATOR: Final = "operator"
 """The identity of a viewer on the unix socket."""
 
@@ -113,7 +118,8 @@ class Entry:
     ) -> Established | None:
         peer_name = _peer_name(sock)
         try:
-            tune(sock, user_timeout_s=self.context.link.write_timeout_s)
+            write_timeout_s = self.context.link.write_timeout_s
+            tune(sock, user_timeout_s=max(USER_TIMEOUT_S, write_timeout_s))
             stream = tls_server(sock, tls)
         except OSError:
             sock.close()  # reset before we came to it

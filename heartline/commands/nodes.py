@@ -17,7 +17,15 @@ from heartline.invocation import (
 from heartline.node_argument import node_argument
 from heartline.plain import print_json
 from heartline.tables import print_pairs, print_table
-from heartline.views import COLUMNS, detail_of, inventory_of, row, summary, vital_signs
+from heartline.views import (
+    COLUMNS,
+    detail_of,
+    inventory_of,
+    row,
+    summary,
+    time_to_detect,
+    vital_signs,
+)
 from shared import messages as m
 from shared.clock import wall_ms
 from shared.text import clean
@@ -98,7 +106,8 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
         return
     found = node_of(detail.info, detail.vitals, detail.now_mono_ms, now_wall_ms)
     reliable = reliability.summary(detail, now_wall_ms)
-    print_pairs([*summary(found, inventory_of(detail), now_wall_ms), *reliable])
+    about = summary(found, inventory_of(detail), now_wall_ms)
+    print_pairs([*about, *time_to_detect(detail), *reliable])
     if found.core is not None:
         click.echo()
         print_pairs(vital_signs(found.core))

@@ -1,0 +1,91 @@
+"""Many agents in one process: the agent's own link-keeping code and heart, over real TLS links.
+
+    python -m tests.network.agent_fleet HOST:PORT FOLDER
+
+runs an agent for each folder in FOLDER that was enrolled (`tests.network.enrolled`), until SIGTERM.
+They measure nothing, and leave no last words: a disk is not what is tested with hundreds of them.
+"""
+
+import gc
+import os
+import random
+import sys
+from pathlib import Path
+
+import trio
+
+from agent.attention import Attention
+from agent.clocks import read_clocks
+from agent.heart import Heart
+from agent.identity import IdentityFolder
+from agent.lastwords import Run
+from agent.linker import Linker
+from agent.recollection import Recollection
+from shared.messages import Returned
+from shared.paths import StateFolder
+from shared.settings import AgentSettings, LinkSettings
+from tests.network.cluster import SteadyVitals
+
+FIRST_PERIOD_S = 5.0
+SPREAD_S = 0.01
+"""Between two agents' first dialling: a rack that was switched on, not an attack."""
+
+
+class Memory:
+    """A witness without a disk."""
+
+    def __init__(self, heart: Heart, link: LinkSettings) -> None:
+        run = Run("boot", os.getpid(), int(trio.current_time() * 1000), read_clocks())
+        period_ms, quiet_ms = round(heart.period_s * 1000), round(2000 * link.ping_after_s)
+        self._recollection = Recollection(run, period_ms, quiet_ms)
+
+    @property
+    def this_run(self) -> Run:
+        return self._recollection.run
+
+    def dialling(self) -> None:
+        self._recollection.dialling(read_clocks())
+
+    def failed(self, error: str, *, denied: bool = False) -> None:
+        self._recollection.failed(error, denied=denied)
+
+    def linked(self, sequence: int) -> Returned:
+        return self._recollection.linked(read_clocks(), sequence)
+
+    def acknowledged(self, acked: int, sequence: int) -> Returned | None:
+        return self._recollection.acknowledged(read_clocks(), acked, sequence)
+
+    def link_ended(self, code: str, error: str, silence_s: float) -> None:
+        self._recollection.link_ended(read_clocks(), code, error, round(silence_s * 1000))
+
+
+def agent_of(folder: IdentityFolder, master: str) -> Linker:
+    identity = folder.load()
+    assert identity is not None
+    settings, link = AgentSettings(master=(master,)), LinkSettings()
+    rng = random.Random(identity.node_id)
+    vitals = SteadyVitals()
+    heart = Heart(vitals, FIRST_PERIOD_S, rng)
+    return Linker(
+        folder,
+        identity,
+        settings,
+        link,
+        heart=heart,
+        attention=Attention(settings, heart, vitals),
+        witness=Memory(heart, link),
+        everything=lambda: (),
+        rng=rng,
+    )
+
+
+async def run_all(master: str, root: Path) -> None:
+    async with trio.open_nursery() as nursery:
+        for folder in sorted(root.iterdir()):
+            nursery.start_soon(agent_of(IdentityFolder(StateFolder(folder)), master).run)
+            await trio.sleep(SPREAD_S)
+        gc.freeze()
+
+
+if __name__ == "__main__":
+    trio.run(run_all, sys.argv[1], Path(sys.argv[2]))
