@@ -65,7 +65,11 @@ class Absence(Struct, frozen=True):
     returned: Returned | None
     """None: this agent tells nothing."""
     master_away_s: float = 0.0
-    """How long of it the master was not there, or agents were still finding it again."""
+    """How long of it the master was not there."""
+    finding_s: float = 0.0
+    """How long after that agents may need to find it again."""
+    noticed_nothing: bool = False
+    """The agent would have told, on this link that stood throughout, and it did not."""
     hung_s: float = 0.0
     """How long the host's kernel answered on the old link, and the agent did not."""
 
@@ -129,7 +133,8 @@ def story_of(departure: Departure, told: Returned) -> Story | None:
 
 
 def shares_of(absence: Absence, story: Story) -> Shares:
-    """How long each of them kept the node away."""
+    """How long each of them kept the node away. `absence.is_exact` says whether what the host's
+    clocks do not know of counts as time in which they stood still."""
     told, runs = story.told, story.runs
     suspended_s = (told.suspended_ms + sum(run.suspended_ms for run in runs)) / 1000
     apart_s = (told.away_ms + sum(run.away_ms for run in runs)) / 1000
@@ -149,13 +154,22 @@ def shares_of(absence: Absence, story: Story) -> Shares:
     else:
         hung_s = min(off_s, absence.hung_s)
         off_s -= hung_s
-    still_s = _still_s(absence, story)
-    suspended_s += still_s
+    stood_still_s = still_s(absence, story) if absence.is_exact else 0.0
+    suspended_s += stood_still_s
     stalled_s = (told.stalled_ms + sum(run.stalled_ms for run in runs)) / 1000
     stalled_s = min(apart_s, stalled_s) + hung_s
     master_s = min(absence.master_away_s, total_s)
-    network_s = max(0.0, total_s - off_s - suspended_s - master_s - stalled_s)
-    return Shares(total_s, off_s, suspended_s, still_s, master_s, stalled_s, network_s)
+    rest_s = max(0.0, total_s - off_s - suspended_s - master_s - stalled_s)
+    finding_s = min(rest_s, absence.finding_s)
+    return Shares(
+        total_s,
+        off_s,
+        suspended_s,
+        stood_still_s,
+        master_s + finding_s,
+        stalled_s,
+        rest_s - finding_s,
+    )
 
 
 def _settling_s(told: Returned) -> float:
@@ -163,9 +177,10 @@ def _settling_s(told: Returned) -> float:
     return min(told.away_ms / 1000, max(0.0, SETTLING_S - dialled_at_s))
 
 
-def _still_s(absence: Absence, story: Story) -> float:
+def still_s(absence: Absence, story: Story) -> float:
+    """How much longer the absence was by the master's clock than by the host's."""
     silent_ms = story.told.silent_ms
-    if story.is_new_process or silent_ms is None or not absence.is_exact:
+    if story.is_new_process or silent_ms is None:
         return 0.0
     still_s = absence.lasted_s - silent_ms / 1000
     return still_s if still_s >= STILL_LEAST_S else 0.0

@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from shared.absence import Absence, Departure, How, Shares, Story, shares_of, story_of
+from shared.absence import Absence, Departure, How, Shares, Story, shares_of, still_s, story_of
 from shared.messages import Parting, Returned
 
 OOM_NEAR_S: Final = 600.0
@@ -60,7 +61,7 @@ class Verdict(Struct, frozen=True):
 def judge(departure: Departure, absence: Absence) -> Verdict:
     """Why the node was away. `UNKNOWN` says in its evidence what is missing."""
     if absence.returned is None:
-        return _by_sight(departure, absence)
+        return _unnoticed(absence) or _by_sight(departure, absence)
     story = story_of(departure, absence.returned)
     if story is None:
         return Verdict(
@@ -69,6 +70,10 @@ def judge(departure: Departure, absence: Absence) -> Verdict:
         )
     shares = shares_of(absence, story)
     cause = _largest(story, shares)
+    if not absence.is_exact and still_s(absence, story):
+        paused = shares_of(replace(absence, is_exact=True), story)
+        if _largest(story, paused) is not cause:
+            return Verdict(Cause.UNKNOWN, _of_clocks(absence, story.told))
     if cause is Cause.NETWORK_CUT and (refusal := _refusal(story.told)):
         return Verdict(Cause.UNKNOWN, (refusal, *_also(Cause.NETWORK_CUT, story, shares)))
     match cause:
@@ -223,6 +228,15 @@ def _of_suspension(story: Story, shares: Shares) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _of_clocks(absence: Absence, told: Returned) -> tuple[str, ...]:
+    by_host = lasting((told.silent_ms or 0) / 1000)
+    return (
+        f"it lasted {lasting(absence.lasted_s)} by the master's wall clock, and {by_host} by the"
+        " host's own clocks",
+        "so the host was paused, or the master's clock was set while the master was away",
+    )
+
+
 def _of_master(story: Story, shares: Shares) -> tuple[str, ...]:
     lines = [_MASTER_GONE.format(lasting(shares.master_s))]
     if not story.is_new_process:
@@ -283,6 +297,20 @@ def _also(cause: Cause, story: Story, shares: Shares) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _unnoticed(absence: Absence) -> Verdict | None:
+    """An agent that tells of every silence has noticed none, on a link that stood throughout."""
+    if not (absence.noticed_nothing and absence.is_exact):
+        return None
+    lasted = lasting(absence.lasted_s)
+    return Verdict(
+        Cause.HOST_SUSPENDED,
+        (
+            f"on the same link, the agent noticed nothing of a silence of {lasted}",
+            "its clocks stood still, as when paused",
+        ),
+    )
+
+
 def _by_sight(departure: Departure, absence: Absence) -> Verdict:
     """Without a word of the agent's, as of one that is older than this message."""
     silence = "this agent tells nothing of its absence"
@@ -293,7 +321,7 @@ def _by_sight(departure: Departure, absence: Absence) -> Verdict:
         return Verdict(Cause.HOST_REBOOTED, ("boot id changed", silence), clean=clean)
     if before is not None and now is not None and before != now:
         return _ended_without_words(departure, ["another process in the same boot", silence])
-    if absence.master_away_s >= absence.lasted_s / 2:
+    if 0 < absence.lasted_s <= absence.master_away_s + absence.finding_s:
         gone = _MASTER_GONE.format(lasting(absence.master_away_s))
         return Verdict(Cause.MASTER_AWAY, (gone, silence))
     if is_same and departure.how is How.HUNG:
