@@ -27,3 +27,5 @@ class Context:
     sweeper: Sweeper
     spawn: Spawn
     wall_ms: Callable[[], int]
+    missed_s: Callable[[], float]
+    """How long in all the master has stood still, in the time that its clock does not count."""

@@ -206,6 +206,7 @@ class Master:
             sweeper,
             nursery.start_soon,
             self._now_wall_ms,
+            lambda: self.clock.missed_s,
         )
         canary = Canary()
         registry = Registry(context, feed, lambda now_s: not canary.is_late(now_s))

@@ -7,6 +7,7 @@ starts. Over with the first beat after the return; judged when the agent has tol
 The registry tells of changes of state, the sessions of links and of what agents tell.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Final
 
@@ -28,8 +29,8 @@ from shared.liveness import DOWN_LEAST_PERIODS, Liveness, State
 from shared.text import NAME_LIMIT_CHARACTERS, clean
 
 EVIDENCE_S: Final = 10.0
-"""How long after its return a node is waited for to tell where it was. An agent tells it at once,
-on a new link; on an old one, when it has noticed."""
+"""How long after its return a node is waited for, at the least, to tell where it was. An agent
+tells it at once on a new link, and on an old one once it has been answered."""
 
 SAVE_EVERY_S: Final = 0.5
 COUNTED_LIMIT: Final = 10_000
@@ -48,11 +49,13 @@ class Outages:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.log: Final = OutageLog(context)
-        self.life: Final = OwnLife(context.store, context.wall_ms)
+        self.life: Final = OwnLife(context.store, context.wall_ms, context.missed_s)
         self._away: dict[str, _Away] = {}
         self._processes: dict[str, Process] = {}
         self._replaced: dict[str, Process] = {}
         """Which run a node's present link has taken over from, until it has beaten."""
+        self._tellers: set[str] = set()
+        """Nodes whose present link began with what the agent had to tell."""
         self._unseen: list[tuple[str, str, str]] = []
 
     def __repr__(self) -> str:
@@ -81,11 +84,15 @@ class Outages:
 
     def linked(self, node: Node, hello: m.AgentHello) -> None:
         """The node's agent has linked."""
+        self._tellers.discard(node.node_id)
+        away = self._away.get(node.node_id)
+        if away is not None:
+            away.is_linked_anew = True
         process = Process(clean(hello.boot_id, NAME_LIMIT_CHARACTERS), hello.started_mono_ms)
         before = self._processes.get(node.node_id)
         if process == before:
             return
-        if before is not None and node.node_id not in self._away:
+        if before is not None and away is None:
             self._replaced[node.node_id] = before
         self._processes[node.node_id] = process
         self.log.keep_process(node.node_id, process)
@@ -93,6 +100,7 @@ class Outages:
     def told(self, node: Node, told: m.Returned, now_s: float) -> None:
         """The agent tells where it was. Of an absence that nobody has noticed it is told in vain,
         unless it ended the run that had the link."""
+        self._tellers.add(node.node_id)
         away = self._away.get(node.node_id)
         if away is None:
             before = self._replaced.pop(node.node_id, None)
@@ -140,21 +148,22 @@ class Outages:
             away.is_over = True
         self._processes.pop(node_id, None)
         self._replaced.pop(node_id, None)
+        self._tellers.discard(node_id)
         self.log.forget(node_id)
 
     def give_up_waiting(self, away: "_Away") -> None:
-        """The agent has not told in time."""
-        self._close(away)
+        """The agent has not told in time. One beat alone may be an old one that was on its way for
+        long: then there is nothing to be said yet."""
+        if away.has_beaten_since and away.node.liveness.state is State.UP:
+            self._close(away)
+        else:
+            away.waits_until_s += EVIDENCE_S
 
     async def run(self) -> None:
-        """Stores what has changed, twice a second, and notices when the master itself stands
-        still, for ever."""
+        """Stores what has changed, twice a second, for ever."""
         while True:
-            due_s = trio.current_time() + SAVE_EVERY_S
-            await trio.sleep_until(due_s)
-            now_s = trio.current_time()
-            self.life.stalled(due_s, now_s)
-            self.life.mark(now_s)
+            await trio.sleep(SAVE_EVERY_S)
+            self.life.mark(trio.current_time())
             self._tell_unseen()
             if not await self.log.save():
                 await trio.sleep(RETRY_S)
@@ -189,6 +198,7 @@ class Outages:
     def _open(
         self, node: Node, how: How, reason: str, process: Process | None, now_s: float
     ) -> "_Away":
+        self.life.notice_stalls(now_s)
         now_wall_ms = self._context.wall_ms()
         is_seen = how is not How.GOODBYE and node.seen_wall_ms is not None
         from_wall_ms = node.seen_wall_ms if is_seen and node.seen_wall_ms else now_wall_ms
@@ -200,7 +210,7 @@ class Outages:
         return away
 
     def _came_back(self, away: "_Away", now_s: float) -> None:
-        away.returned_s = now_s
+        away.returned_s, away.waits_until_s = now_s, now_s + EVIDENCE_S
         if away.told is not None:
             self._close(away)
             return
@@ -212,16 +222,22 @@ class Outages:
         node, row, returned_s = away.node, away.row, away.returned_s
         to_wall_ms = row.to_wall_ms or self._context.wall_ms()
         returned_s = trio.current_time() if returned_s is None else returned_s
+        self.life.notice_stalls(returned_s)
+        missing = self.life.missing(row.from_wall_ms, to_wall_ms, away.seen_s, returned_s)
         hung_s = 0.0
         if row.how is How.HUNG and away.seen_s is not None and away.unlinked_s is not None:
             hung_s = away.unlinked_s - away.seen_s
         absence = Absence(
-            lasted_s=self._lasted_s(away, to_wall_ms, returned_s),
+            lasted_s=self._lasted_s(away, to_wall_ms, returned_s) + missing.stalled_s,
             is_exact=away.gone_s is not None,
             process=self._processes.get(node.node_id),
             returned=away.told,
-            master_away_s=self.life.away_s(row.from_wall_ms, to_wall_ms, away.seen_s, returned_s),
+            master_away_s=missing.away_s,
+            finding_s=missing.finding_s,
             hung_s=hung_s,
+            noticed_nothing=away.has_beaten_since
+            and not away.is_linked_anew
+            and node.node_id in self._tellers,
         )
         verdict = judge(Departure(row.how, row.reason, row.process), absence)
         self._over(away, replace(row, to_wall_ms=to_wall_ms, verdict=verdict))
@@ -289,6 +305,7 @@ class _Away:
     __slots__ = (
         "_outages",
         "gone_s",
+        "is_linked_anew",
         "is_over",
         "node",
         "returned_s",
@@ -297,6 +314,7 @@ class _Away:
         "seen_s",
         "told",
         "unlinked_s",
+        "waits_until_s",
     )
 
     def __init__(self, outages: Outages, node: Node, row: Row) -> None:
@@ -310,16 +328,24 @@ class _Away:
         self.unlinked_s: float | None = None
         self.returned_s: float | None = None
         self.told: m.Returned | None = None
+        self.waits_until_s = math.inf
+        self.is_linked_anew = False
         self.is_over = False
         self.scheduled_s = NOT_SCHEDULED
 
     def __repr__(self) -> str:
         return f"<_Away {self.node.name} {self.row.how}>"
 
+    @property
+    def has_beaten_since(self) -> bool:
+        """Whether a beat has followed the one with which it returned."""
+        seen_s, returned_s = self.node.seen_mono_s, self.returned_s
+        return seen_s is not None and returned_s is not None and seen_s > returned_s
+
     def deadline_s(self) -> float | None:
         if self.is_over or self.returned_s is None:
             return None
-        return self.returned_s + EVIDENCE_S
+        return self.waits_until_s
 
     def expire(self, now_s: float) -> None:  # noqa: ARG002 - the sweeper's signature
         self._outages.give_up_waiting(self)

@@ -1,12 +1,12 @@
 """When this master was there: between which of its lives it was not, and when it did not turn.
 
 What it could not see it does not hold against a node. Lives are told apart by the wall clock, the
-only one that goes on between them; stalls within this life by trio's.
+only one that goes on between them; stalls within this life by what the attentive clock left out.
 """
 
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -19,38 +19,58 @@ MARK_EVERY_S: Final = 10.0
 LIVES_KEPT: Final = 1_000
 STALLS_KEPT: Final = 256
 
-STALL_LEAST_S: Final = 0.5
-"""A loop that comes this late has not been attentive."""
-
 BREAKING_STALL_S: Final = 10.0
 """A stall of this length makes agents give their links, or their attempts to link, up."""
 
+FOUND_S: Final = 2.0
+"""Agents wait about as long between two attempts as they have been without a master, and this
+long at the least."""
 
-class Gap(Struct, frozen=True, gc=False):
-    """A time without this master: Unix milliseconds between two lives, seconds of trio's clock
-    within one."""
 
-    began: float
-    ended: float
+class Missing(NamedTuple):
+    """How long the master was missing in a node's absence."""
+
+    away_s: float
+    """It was not there, or stood still."""
+    finding_s: float
+    """How long agents may have needed then to find it again."""
+    stalled_s: float
+    """The part of `away_s` that its own clock left out."""
+
+
+class _Gap(Struct, frozen=True, gc=False):
+    """Between two lives, in Unix milliseconds."""
+
+    began_ms: int
+    ended_ms: int
+
+
+class _Stall(Struct, frozen=True, gc=False):
+    at_s: float
+    lasted_s: float
 
 
 class OwnLife:
-    """This life of the master, and the gaps before it."""
+    """This life of the master, and the gaps before it. `missed_s` is how long in all it has stood
+    still, `wall_ms` its wall clock."""
 
-    def __init__(self, store: Store, wall_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, store: Store, wall_ms: Callable[[], int], missed_s: Callable[[], float]
+    ) -> None:
         self._store = store
         self._wall_ms = wall_ms
+        self._missed_s = missed_s
         rows = store.load("SELECT * FROM master_lives ORDER BY number")
         now_wall_ms = wall_ms()
         begins = [row["started_wall_ms"] for row in rows] + [now_wall_ms]
         self._gaps: Final = [
-            Gap(row["alive_wall_ms"], max(row["alive_wall_ms"], began))
-            for row, began in zip(rows, begins[1:], strict=True)
+            _Gap(row["alive_wall_ms"], began) for row, began in zip(rows, begins[1:], strict=True)
         ]
         self.last_end_wall_ms: Final[int | None] = rows[-1]["alive_wall_ms"] if rows else None
         """When the life before this one ended, as far as it was marked; None: this is the first."""
         self._number = rows[-1]["number"] + 1 if rows else 1
-        self._stalls = deque[Gap](maxlen=STALLS_KEPT)
+        self._stalls = deque[_Stall](maxlen=STALLS_KEPT)
+        self._noticed_s = missed_s()
         self._marked_s: float | None = None
         store.write_later(
             (
@@ -65,6 +85,7 @@ class OwnLife:
 
     def mark(self, now_s: float) -> None:
         """It is alive; stored now and then."""
+        self.notice_stalls(now_s)
         if self._marked_s is None or now_s - self._marked_s >= MARK_EVERY_S:
             self._marked_s = now_s
             self._write("alive_wall_ms = ?", self._wall_ms())
@@ -73,37 +94,36 @@ class OwnLife:
         """It ends in order."""
         self._write("alive_wall_ms = ?, stopped = 1", self._wall_ms())
 
-    def stalled(self, from_s: float, to_s: float) -> None:
-        """Its event loop did not turn in between, on trio's clock."""
-        if to_s - from_s >= STALL_LEAST_S:
-            self._stalls.append(Gap(from_s, to_s))
+    def notice_stalls(self, now_s: float) -> None:
+        """Looks whether it has stood still. To be called before anything is made of the time."""
+        missed_s = self._missed_s()
+        if missed_s > self._noticed_s:
+            self._stalls.append(_Stall(now_s, missed_s - self._noticed_s))
+            self._noticed_s = missed_s
 
-    def away_s(
+    def missing(
         self, from_wall_ms: int, to_wall_ms: int, from_s: float | None, to_s: float
-    ) -> float:
-        """How much of a node's absence the master was not there for, and how long agents may have
-        needed to find it again. `from_s`, `to_s`: the same on trio's clock; None: before this life.
-        """
-        away_s = 0.0
+    ) -> Missing:
+        """How long of an absence the master was missing. `from_s`, `to_s`: the same on its own
+        clock; None: before this life."""
+        away_s = finding_s = stalled_s = 0.0
         for gap in self._gaps:
-            began, ended = max(gap.began, from_wall_ms), min(gap.ended, to_wall_ms)
-            if ended > began:
-                gap_s = (ended - began) / 1000
-                away_s += gap_s + _found_again_s(gap_s, (to_wall_ms - ended) / 1000)
+            began_ms, ended_ms = max(gap.began_ms, from_wall_ms), min(gap.ended_ms, to_wall_ms)
+            if ended_ms > began_ms:
+                gap_s = (ended_ms - began_ms) / 1000
+                away_s += gap_s
+                finding_s = _finding_s(gap_s, (to_wall_ms - ended_ms) / 1000)
         for stall in self._stalls:
-            began = stall.began if from_s is None else max(stall.began, from_s)
-            ended = min(stall.ended, to_s)
-            if ended > began:
-                away_s += ended - began
-                if stall.ended - stall.began >= BREAKING_STALL_S:
-                    away_s += _found_again_s(ended - began, to_s - ended)
-        return away_s
+            if stall.at_s <= to_s and (from_s is None or stall.at_s >= from_s):
+                stalled_s += stall.lasted_s
+                if stall.lasted_s >= BREAKING_STALL_S:
+                    finding_s = _finding_s(stall.lasted_s, to_s - stall.at_s)
+        return Missing(away_s + stalled_s, finding_s, stalled_s)
 
     def _write(self, change: str, *values: int) -> None:
         statement = f"UPDATE master_lives SET {change} WHERE number = ?"  # noqa: S608 - constants
         self._store.write_later((statement, (*values, self._number)))
 
 
-def _found_again_s(gap_s: float, until_return_s: float) -> float:
-    # Agents wait about as long between two attempts as they have been without a master.
-    return max(0.0, min(until_return_s, 2 * gap_s + 5.0, AWAITED_S))
+def _finding_s(gap_s: float, until_return_s: float) -> float:
+    return max(0.0, min(until_return_s, gap_s + FOUND_S, AWAITED_S))

@@ -6,6 +6,7 @@ or become a black hole (neither does).
 """
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -24,6 +25,8 @@ class Wire:
     def __init__(self, limit_bytes: int = KERNEL_BYTES) -> None:
         self.limit_bytes: Final = limit_bytes
         self.is_black_hole = False
+        self.is_reachable: Callable[[], bool] = lambda: True
+        """Whether the client's kernel hears anything now: what is sent meanwhile waits."""
         self.client = MemoryStream(self)
         self.master = MemoryStream(self)
         self.client.peer, self.master.peer = self.master, self.client
@@ -75,6 +78,8 @@ class MemoryStream:
 
     def unacknowledged(self) -> int | None:
         # This network's kernels acknowledge what they take, whether it is received or not.
+        if not self._wire.is_reachable():
+            return self._swallowed_bytes + 1
         return self._swallowed_bytes
 
     async def receive_some(self) -> bytes:
