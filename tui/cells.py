@@ -7,7 +7,7 @@ from shared.liveness import State
 from tui import formats
 from tui.columns import PERCENT_WIDTH, Column, rate, share
 from tui.look import Sight
-from tui.measures import MEASURES, Total, Unit
+from tui.measures import MEASURES, Unit
 from tui.placement import Placed
 from tui.shortening import shorten
 from tui.tones import DEGRADED, Piece, Pieces, Tone, mark
@@ -44,13 +44,9 @@ def _total(group: Group, column: Column, sight: Sight, width: int) -> Pieces:
     measure = MEASURES.get(MEASURE_OF.get(column.key, ""))
     if measure is None or column.key in {"trail", "age", "uptime"}:
         return _tally(group, width) if column.key == "note" else ()
-    live = (node for node in group.nodes if not node.is_stale(sight.moment))
-    known = [v for v in (measure.value(node, sight.moment) for node in live) if v is not None]
-    if not known:
+    value = group.total(measure, sight.moment)
+    if value is None:
         return (Piece(formats.ABSENT, Tone.FAINT),)
-    value = max(known) if measure.total is Total.MOST else sum(known)
-    if measure.total is Total.MEAN:
-        value /= len(known)
     match measure.unit:
         case Unit.PERCENT:
             return share(

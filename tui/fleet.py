@@ -157,7 +157,7 @@ class Node:
     def __repr__(self) -> str:
         return f"<Node {self.profile.name} {self.state}>"
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """Where it stands among problems; the lowest is the worst. What is degraded goes before."""
         return _RANKS.get(self.state, _UNKNOWN_RANK) - self.is_degraded

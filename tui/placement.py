@@ -104,7 +104,8 @@ def content_widths(rows: Sequence[Row]) -> dict[str, int]:
     """How wide the columns need to be whose content differs most from fleet to fleet."""
     nodes = [row for row in rows if not isinstance(row, Group)]
     titles = [cell_len(row.title) + 2 for row in rows if isinstance(row, Group)]
-    states = {node.state + f" {DEGRADED}" * node.is_degraded for node in nodes}
+    badges = {(node.state, node.is_degraded) for node in nodes}
+    states = [state + f" {DEGRADED}" * is_degraded for state, is_degraded in badges]
     return {
         "state": 2 + max(map(cell_len, states), default=0 if nodes else 6),
         "name": max([*(node.profile.name_width for node in nodes), *titles], default=0),

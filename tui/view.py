@@ -7,11 +7,11 @@ otherwise, and cost more. Their values are always the latest.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeAlias
+from typing import Final, TypeAlias
 
 from tui.filters import EVERYTHING, Filter
 from tui.fleet import Fleet, Moment, Node, natural_key
-from tui.measures import MEASURES
+from tui.measures import MEASURES, Measure, Total
 
 REORDER_S: Final = 1.0
 """How long rows stay where they are while values change."""
@@ -60,21 +60,48 @@ class Arrangement:
     @property
     def is_lasting(self) -> bool:
         """Whether new numbers leave every row in its place."""
-        return self.filter.is_lasting and self.order in ("", "state", "name", "labels", "note")
+        is_by_value = self.order in MEASURE_OF
+        return self.filter.is_lasting and not self.group and not is_by_value
 
 
-class Group(NamedTuple):
-    """A heading, and the nodes beneath it."""
+class Group:
+    """A heading, and the nodes beneath it as they were when the rows were last put in order."""
 
-    label: str
-    value: str
-    nodes: Sequence[Node]
-    is_folded: bool
+    def __init__(self, label: str, value: str, nodes: Sequence[Node], *, is_folded: bool) -> None:
+        self.value = value
+        self.nodes = nodes
+        self.is_folded = is_folded
+        self.title = f"{label}={value}" if value else f"no {label}"
+        self._live: list[Node] | None = None
+        self._totals: dict[str, float | None] = {}
 
-    @property
-    def title(self) -> str:
-        """What it is called."""
-        return f"{self.label}={self.value}" if self.value else f"no {self.label}"
+    def __repr__(self) -> str:
+        return f"<Group {self.title} of {len(self.nodes)}>"
+
+    def total(self, measure: Measure, moment: Moment) -> float | None:
+        """What its nodes have of a measure together, without those whose numbers are history.
+
+        Answered once: a group is made anew whenever rows are put in order.
+        """
+        if measure.key not in self._totals:
+            if self._live is None:
+                self._live = [node for node in self.nodes if not node.is_stale(moment)]
+            values = (measure.value(node, moment) for node in self._live)
+            self._totals[measure.key] = summed([v for v in values if v is not None], measure.total)
+        return self._totals[measure.key]
+
+
+def summed(values: Sequence[float], total: Total) -> float | None:
+    """Values together; None where there are none."""
+    if not values:
+        return None
+    match total:
+        case Total.MEAN:
+            return sum(values) / len(values)
+        case Total.SUM:
+            return sum(values)
+        case Total.MOST:
+            return max(values)
 
 
 Row: TypeAlias = Node | Group
@@ -116,8 +143,13 @@ class View:
             self._fleet, self._fleet_version = fleet, fleet.version
             self._arranged, self._arranged_at_s = self.arrangement, now_s
             self._arrange(fleet, moment)
-        elif not self.arrangement.is_plain:
-            self.rows = [_latest(row, fleet) for row in self.rows]
+
+    def at(self, number: int) -> Row:
+        """The row at a place, with the values of now."""
+        row = self.rows[number]
+        if isinstance(row, Group) or self._fleet is None:
+            return row
+        return self._fleet.node(row.profile.node_id) or row
 
     def row_of(self, key: str) -> int | None:
         """Where a row is; None: it is not shown."""
@@ -135,8 +167,8 @@ class View:
         nodes = [
             node
             for node in fleet.rows
-            if (node.is_problem or not wanted.is_faults_only)
-            and wanted.filter.matches(node, moment)
+            if (not wanted.is_faults_only or node.is_problem)
+            and (not wanted.filter or wanted.filter.matches(node, moment))
         ]
         self.shown = len(nodes)
         ordered = in_order(nodes, wanted.order, moment, is_reversed=wanted.is_reversed)
@@ -179,14 +211,6 @@ def _grouped(nodes: Sequence[Node], wanted: Arrangement) -> Iterator[Row]:
     worst = {value: min(node.rank for node in inside) for value, inside in groups.items()}
     for value in sorted(groups, key=lambda value: (worst[value], natural_key(value))):
         is_folded = value in wanted.folded
-        yield Group(wanted.group, value, groups[value], is_folded)
+        yield Group(wanted.group, value, groups[value], is_folded=is_folded)
         if not is_folded:
             yield from groups[value]
-
-
-def _latest(row: Row, fleet: Fleet) -> Row:
-    """The same row with the values of now; its version tells when it could be another."""
-    if isinstance(row, Group):
-        nodes = [fleet.node(node.profile.node_id) or node for node in row.nodes]
-        return row._replace(nodes=nodes)
-    return fleet.node(row.profile.node_id) or row

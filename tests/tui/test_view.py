@@ -115,7 +115,7 @@ def test_values_are_the_latest_and_rows_stay_for_a_second() -> None:
     view.sync(of, NOW, REORDER_S / 2)
     assert view.version == before
     assert shown(view)[3] == "web-10"
-    row = view.rows[3]
+    row = view.at(3)
     assert not isinstance(row, Group)
     assert row.core.cpu_busy_bp == 9_900
     view.sync(of, NOW, REORDER_S)

@@ -32,7 +32,6 @@ _MARGIN: Final = 1
 """Between the last column and the scroll bar."""
 
 
-
 class _Line(NamedTuple):
     """What is painted on one line."""
 
@@ -90,8 +89,9 @@ class FleetTable(ScrollView, can_focus=True):
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self.columns = chosen(DEFAULT)
+        self._view = View()
         self._rows: Sequence[Row] = ()
-        """As of the last `sync`: the fleet itself may have gone on since."""
+        """As of the last `sync`: the view itself may have gone on since."""
         self._version = -1
         self._order = ""
         self._is_reversed = False
@@ -107,7 +107,7 @@ class FleetTable(ScrollView, can_focus=True):
     @property
     def cursor_node(self) -> Node | None:
         """The node under the cursor; None: there is none, or the cursor is on a heading."""
-        row = self._rows[self._cursor_row] if self._rows else None
+        row = self._latest(self._cursor_row) if self._rows else None
         return None if isinstance(row, Group) else row
 
     @property
@@ -124,7 +124,7 @@ class FleetTable(ScrollView, can_focus=True):
         was_nothing, was_order = self._nothing, (self._order, self._is_reversed)
         self._is_current, self._sight, self._nothing = is_current, sight, tuple(nothing)
         self._order, self._is_reversed = view.arrangement.order, view.arrangement.is_reversed
-        self._rows = view.rows
+        self._view, self._rows = view, view.rows
         if view.version != self._version:
             self._version = view.version
             self._follow_cursor(view)
@@ -273,11 +273,14 @@ class FleetTable(ScrollView, can_focus=True):
             self._painted.clear()
             self.refresh()
 
+    def _latest(self, number: int) -> Row:
+        return self._view.at(number) if self._view.rows is self._rows else self._rows[number]
+
     def _line_at(self, y: int) -> _Line | None:
         number = self._row_number(y)
         if number >= len(self._rows):
             return None
-        row = self._rows[number]
+        row = self._latest(number)
         drawn = cells(row, self._sight, self._placed, is_current=self._is_current)
         return _Line(key_of(row), number == self._cursor_row, drawn)
 

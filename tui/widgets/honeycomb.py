@@ -1,7 +1,8 @@
 """All nodes of a fleet at once, a cell each: for fleets larger than a screen has lines."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -13,8 +14,8 @@ from textual.strip import Strip
 from tui import comb
 from tui.fleet import Moment, Node
 from tui.look import Sight
-from tui.tones import Piece, Tone
-from tui.view import Group, View
+from tui.tones import Piece, Pieces, Tone
+from tui.view import Group, View, key_of
 from tui.widgets.toned import TONE_CLASSES, background, padded, toned
 
 
@@ -43,46 +44,48 @@ class Honeycomb(ScrollView, can_focus=True):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
-        self._cells: Sequence[Node] = ()
+        self._view = View()
+        self._version = -1
+        self._cells: Sequence[int] = ()
+        """The rows of the view that are nodes."""
         self._sight = Sight(Moment(None, 0))
         self._is_current = False
         self._cursor = 0
         self._cursor_id = ""
-        self._painted: dict[int, tuple[Piece, ...]] = {}
+        self._painted: dict[int, Pieces] = {}
 
     @property
     def cursor_node(self) -> Node | None:
         """The node under the cursor; None: there are no nodes."""
-        return self._cells[self._cursor] if self._cells else None
+        return self._node(self._cursor) if self._cells else None
 
     def sync(self, view: View, sight: Sight, *, is_current: bool) -> None:
         """Shows the nodes of `view` as they are seen now."""
-        self._cells = [row for row in view.rows if not isinstance(row, Group)]
-        self._sight, self._is_current = sight, is_current
-        place = next(
-            (n for n, node in enumerate(self._cells) if node.profile.node_id == self._cursor_id),
-            min(self._cursor, len(self._cells) - 1),
-        )
-        self._cursor = max(0, place)
-        self._cursor_id = self._cells[self._cursor].profile.node_id if self._cells else ""
-        width = self.scrollable_content_region.width
-        self.virtual_size = Size(width, comb.lines_for(len(self._cells), width))
+        self._view, self._sight, self._is_current = view, sight, is_current
+        if view.version != self._version:
+            self._version = view.version
+            self._cells = [n for n, row in enumerate(view.rows) if not isinstance(row, Group)]
+            self._follow_cursor()
+            width = self.scrollable_content_region.width
+            self.virtual_size = Size(width, comb.lines_for(len(self._cells), width))
         for y in range(self.content_size.height):
-            if self._painted.get(y) != self._pieces(y):
+            pieces = self._pieces(y)
+            if self._painted.get(y) != pieces:
+                self._painted[y] = pieces
                 self.refresh(Region(0, y, self.content_size.width, 1))
 
     def put_cursor_on(self, node_id: str) -> None:
         """Moves the cursor to a node, if it is shown."""
-        for place, node in enumerate(self._cells):
-            if node.profile.node_id == node_id:
-                self._put_cursor(place)
-                return
-        self._cursor_id = node_id
+        row = self._view.row_of(node_id)
+        if row is not None:
+            self._put_cursor(bisect_left(self._cells, row))
 
     def render_line(self, y: int) -> Strip:
         """See `textual.widget.Widget.render_line`."""
         width, beneath = self.content_size.width, background(self)
-        pieces = self._painted[y] = self._pieces(y)
+        pieces = self._painted.get(y)
+        if pieces is None:
+            pieces = self._painted[y] = self._pieces(y)
         return padded(toned(self, pieces, beneath), width, beneath)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -93,6 +96,7 @@ class Honeycomb(ScrollView, can_focus=True):
     def on_resize(self, _event: events.Resize) -> None:
         """Other nodes stand in each line."""
         self._painted.clear()
+        self._version = -1
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
@@ -137,27 +141,43 @@ class Honeycomb(ScrollView, can_focus=True):
         if not self._cells:
             return
         self._cursor = min(max(place, 0), len(self._cells) - 1)
-        self._cursor_id = self._cells[self._cursor].profile.node_id
+        self._cursor_id = key_of(self._view.rows[self._cells[self._cursor]])
         line, top = self._cursor // self._across, self.scroll_offset.y
         if line < top:
             self.scroll_to(y=line, animate=False)
         elif line >= top + self.content_size.height:
             self.scroll_to(y=line - self.content_size.height + 1, animate=False)
+        self._painted.clear()
         self.refresh()
         self.post_message(self.CursorMoved())
 
-    def _pieces(self, y: int) -> tuple[Piece, ...]:
-        """What a line shows. The cursor takes the gaps at both sides of its node."""
+    def _node(self, place: int) -> Node:
+        return cast("Node", self._view.at(self._cells[place]))
+
+    def _follow_cursor(self) -> None:
+        """Keeps the cursor on its node; where that is gone, on the cell where it was."""
+        row = self._view.row_of(self._cursor_id)
+        if row is not None:
+            self._cursor = bisect_left(self._cells, row)
+        self._cursor = max(0, min(self._cursor, len(self._cells) - 1))
+        if self._cells:
+            self._cursor_id = key_of(self._view.rows[self._cells[self._cursor]])
+
+    def _pieces(self, y: int) -> Pieces:
+        """What a line shows, in runs of one tone. The cursor takes the gaps around its node."""
         line = y + self.scroll_offset.y
         first = line * self._across
-        nodes = self._cells[first : first + self._across]
-        pieces = [Piece(" " * (comb.indent_of(line) - 1))]
-        for place, node in enumerate(nodes, first):
+        last = min(first + self._across, len(self._cells))
+        runs: list[Piece] = []
+        text, tone = " " * (comb.indent_of(line) - 1), Tone.PLAIN
+        for place in range(first, last):
+            shape, own = comb.cell(self._node(place), self._sight, is_current=self._is_current)
             gap = (
                 "[" if place == self._cursor else "]" if first < place == self._cursor + 1 else " "
             )
-            pieces.append(Piece(gap, Tone.STRONG))
-            pieces.append(comb.cell(node, self._sight, is_current=self._is_current))
-        if self._cursor == first + len(nodes) - 1:
-            pieces.append(Piece("]", Tone.STRONG))
-        return tuple(pieces) if nodes else ()
+            if own is not tone:
+                runs.append(Piece(text, tone))
+                text, tone = "", own
+            text += gap + shape
+        runs.append(Piece(text + "]" * (self._cursor == last - 1), tone))
+        return tuple(runs) if first < last else ()
