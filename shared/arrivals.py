@@ -62,14 +62,17 @@ def first(now_s: float, mono_s: float, next_in_s: float, peak_s: float = 0.0) ->
     return Arrivals(now_s, now_s + next_in_s, peak_s, now_s - mono_s, 1)
 
 
-def observe(before: Arrivals, now_s: float, mono_s: float, next_in_s: float) -> Arrivals:
-    """After another beat of the same link."""
+def observe(
+    before: Arrivals, now_s: float, mono_s: float, next_in_s: float, period_s: float
+) -> Arrivals:
+    """After another beat of the same link. `period_s` is what the node is judged by: a node that is
+    looked at beats, and promises, more often."""
     peak, late_s = peak_s(before, now_s), now_s - before.due_s
     if not before.filled:
         return first(now_s, mono_s, next_in_s, peak)
     if late_s > peak:
-        peak = max(peak, min(late_s, PEAK_MOST_PERIODS * next_in_s))
-    if late_s > RELEARN_PERIODS * next_in_s:
+        peak = max(peak, min(late_s, PEAK_MOST_PERIODS * period_s))
+    if late_s > RELEARN_PERIODS * period_s:
         return first(now_s, mono_s, next_in_s, peak)
     minimum_s, filled = before.minimum_s, before.filled
     least_s, minima_s = before.least_s, before.minima_s

@@ -253,7 +253,8 @@ def late_s(node: Liveness) -> float:
 
 
 def down_s(node: Liveness) -> float:
-    """When a late or hung node is down, should nothing be heard until then; not before `since_s`.
+    """When a late or hung node is down, should nothing be heard until then; never before the ping
+    that it was sent when it became late could be answered.
 
     The period and 1.25 P, within 1.5 and 4 periods, from the promise or the last arrival, whichever
     is later (under TCP a late beat brings the next ones late too), or from the last answer of its
@@ -266,12 +267,13 @@ def down_s(node: Liveness) -> float:
         from_s = max(arrivals.due_s, arrivals.heard_s)
         margin_s = PEAK_FACTOR * peak_s(arrivals, node.since_s)
     at_s = from_s + HUNG_PERIODS * period_s
-    if node.state is not State.HUNG:
-        horizon_s = min(
-            max(period_s + margin_s, DOWN_LEAST_PERIODS * period_s), DOWN_MOST_PERIODS * period_s
-        )
-        at_s = min(at_s, max(from_s, node.answered_s) + horizon_s)
-    return max(node.since_s, at_s)
+    if node.state is State.HUNG:
+        return max(node.since_s, at_s)
+    horizon_s = min(
+        max(period_s + margin_s, DOWN_LEAST_PERIODS * period_s), DOWN_MOST_PERIODS * period_s
+    )
+    at_s = min(at_s, max(from_s, node.answered_s) + horizon_s)
+    return max(node.since_s + LOOK_AGAIN_S, at_s)
 
 
 def horizons(node: Liveness) -> Horizons | None:
@@ -293,12 +295,12 @@ def horizons(node: Liveness) -> Horizons | None:
 
 def _beaten(node: Liveness, beat: BeatArrived, now_s: float) -> Liveness:
     before = node.arrivals
+    period_s = max(beat.period_s, beat.next_in_s / LONGEST_PROMISE)
     if before is None:
         arrivals = first(now_s, beat.mono_s, beat.next_in_s)
     else:
-        arrivals = observe(before, now_s, beat.mono_s, beat.next_in_s)
+        arrivals = observe(before, now_s, beat.mono_s, beat.next_in_s, period_s)
     since_s = node.since_s if node.state is State.UP else now_s
-    period_s = max(beat.period_s, beat.next_in_s / LONGEST_PROMISE)
     return Liveness(State.UP, since_s, "", period_s, arrivals)
 
 

@@ -1,6 +1,7 @@
 """Coming and going: when it counts as flapping, and when that is over."""
 
-import pytest
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +36,7 @@ def test_returns_that_are_far_apart_never_do() -> None:
 def test_it_ends_when_the_penalty_has_decayed_and_not_before() -> None:
     flapping = after([0.0, 1.0, 2.0, 3.0])
     over_s = ends_s(flapping)
-    assert over_s == pytest.approx(3.0 + HALF_LIFE_S * 2, abs=5)
+    assert math.isclose(over_s, 3.0 + HALF_LIFE_S * 2, abs_tol=5)
     assert settled(flapping, over_s - 0.1) is flapping
     assert not settled(flapping, over_s).is_on
 

@@ -286,12 +286,12 @@ def test_other_cadence_counts_from_the_first_beat_that_follows_it() -> None:
     assert deadline_s(slow) == T + 61
     fast = step(slow, beat(T + 1, 1.0, 1.0), T + 1)
     late = silent_until(fast, T + 3)
-    assert (late.state, first_s(late, State.DOWN, Evidence.SILENT)) == (State.LATE, T + 3.5)
+    assert (late.state, first_s(late, State.DOWN, Evidence.SILENT)) == (State.LATE, T + 4)
 
 
 def test_late_driver_moves_a_node_on_by_one_state_and_not_into_the_past() -> None:
     late = step(UP, DeadlinePassed(), T + 100)
-    assert (late.state, late.since_s, deadline_s(late)) == (State.LATE, T + 100, T + 100)
+    assert (late.state, late.since_s, deadline_s(late)) == (State.LATE, T + 100, T + 101)
 
 
 def test_agent_has_dialled_before_it_is_no_longer_awaited() -> None:
