@@ -16,6 +16,7 @@ from typing import Any, Final, Self
 
 from heartline.control import Control
 from heartline.running import running_master
+from master.outages import EVIDENCE_S
 from shared import messages as m
 from shared.clock import wall_ms
 from shared.errors import UserError
@@ -29,6 +30,10 @@ ROOT: Final = Path(__file__).parents[2]
 START_S: Final = 60.0
 STOP_S: Final = 10.0
 EVENTS: Final = 500
+JUDGED_S: Final = 2 * EVIDENCE_S
+SETTLED_BEATS: Final = 7
+"""Beats of a second after which an agent keeps to the master's cadence in everything: what it
+remembers of itself it goes on looking at in its own first period, which is five seconds."""
 
 OPEN_DOOR: Final = """\
 handshakes_per_s = 2000
@@ -189,6 +194,18 @@ class RealFleet:
             if time.monotonic() > until_s:
                 raise TimeoutError(f"{name} is not {state} after {within_s:g} s: {changes}")
             time.sleep(LOOK_EVERY_S)
+
+    def wait_judged(self, name: str, since_ms: int) -> m.Outage:
+        """The node's first outage since then, once its cause is known."""
+        found: list[m.Outage] = []
+
+        def is_judged() -> bool:
+            asked = self.control.ask(lambda request: m.ListOutages(request, node=name), m.Outages)
+            found[:] = [e for e in asked.outages if e.noticed_wall_ms >= since_ms and e.cause]
+            return bool(found)
+
+        eventually_in_processes(is_judged, within_s=JUDGED_S)
+        return found[0]
 
     def _start(
         self, *command: str, environment: Mapping[str, str] | None = None

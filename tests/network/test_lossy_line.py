@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from shared.causes import Cause
 from shared.liveness import State
 from tests.network.lossy_link import MASTER_HOST, LossyLink, host_of, why_not_here
-from tests.network.real_fleet import RealFleet, go_on, stop
+from tests.network.real_fleet import SETTLED_BEATS, RealFleet, go_on, stop
 
 pytestmark = pytest.mark.skipif(bool(why_not_here()), reason=why_not_here())
+
+SOAK = [pytest.mark.soak, pytest.mark.timeout(600)]
 
 BUSY_MS = 500
 """What a machine that runs other tests besides may add."""
@@ -37,7 +40,7 @@ def test_a_host_whose_cable_is_cut_is_late_then_down_and_up_when_it_is_mended(
         for number, name in enumerate(fleet.hosts):
             fleet.start_agent(name, at=host_of(number))
         fleet.wait_all_up()
-        fleet.wait_beaten("one", 3)
+        fleet.wait_beaten("one", SETTLED_BEATS)
         at_ms = line.cut(host_of(0))
         late = fleet.wait_for("one", State.LATE, at_ms, within_s=10)
         assert 1000 <= late.wall_ms - at_ms < 2000 + BUSY_MS
@@ -48,6 +51,7 @@ def test_a_host_whose_cable_is_cut_is_late_then_down_and_up_when_it_is_mended(
         fleet.wait_for("one", State.UP, at_ms, within_s=30)
         states = [change.after for change in fleet.changes("one", at_ms)]
         assert states == [State.LATE, State.DOWN, State.UP]
+        assert fleet.wait_judged("one", at_ms).cause == Cause.NETWORK_CUT
         assert {fall.name for fall in fleet.falls(at_ms)} == {"one"}
 
 
@@ -59,13 +63,14 @@ def test_a_suspended_host_is_down_and_the_first_beat_after_it_counts_like_any_ot
         agent = fleet.start_agent("one", at=host_of(0), program=program)
         fleet.start_agent("two", at=host_of(1))
         fleet.wait_all_up()
-        fleet.wait_beaten("one", 3)
+        fleet.wait_beaten("one", SETTLED_BEATS)
         stop(agent)
         at_ms = line.cut(host_of(0))
         down = fleet.wait_for("one", State.DOWN, at_ms, within_s=10)
         assert down.text == "unreachable: no beat, and its host does not answer"
         line.mend(host_of(0))
         up_ms = fleet.wait_for("one", State.UP, go_on(agent), within_s=30).wall_ms
+        assert fleet.wait_judged("one", at_ms).cause == Cause.HOST_SUSPENDED
         fleet.wait_beaten("one", 5)
         # Its monotonic clock is behind for good: that is no lateness.
         assert fleet.falls(up_ms) == []
@@ -77,8 +82,8 @@ def test_a_suspended_host_is_down_and_the_first_beat_after_it_counts_like_any_ot
         (0.05, 1.0, 100, 15),
         # Two lost retransmissions take longer than a beat of a second: TCP's times do not scale.
         (0.3, 5.0, 60, 6),
-        pytest.param(0.05, 5.0, 200, 60, marks=pytest.mark.soak),
-        pytest.param(0.3, 5.0, 200, 60, marks=[pytest.mark.soak, pytest.mark.timeout(600)]),
+        pytest.param(0.05, 5.0, 200, 60, marks=SOAK),
+        pytest.param(0.3, 5.0, 200, 60, marks=SOAK),
     ],
 )
 def test_nobody_is_down_on_a_line_that_loses_packets(

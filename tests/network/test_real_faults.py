@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from agent.watched import STUCK
+from shared.causes import Cause
 from shared.liveness import HUNG_REASON, State
 from tests.eventually import eventually_in_processes
-from tests.network.real_fleet import RealFleet, go_on, kill, stop
+from tests.network.real_fleet import SETTLED_BEATS, RealFleet, go_on, kill, stop
 
 PERIOD_S = 1.0
 PERIOD_MS = 1000
@@ -55,6 +56,7 @@ def test_a_killed_agent_that_is_restarted_was_never_down(pair: RealFleet) -> Non
     pair.start_agent("one")
     pair.wait_for("one", State.UP, at_ms, within_s=10)
     assert [change.after for change in pair.changes("one", at_ms)] == [State.LOST, State.UP]
+    assert pair.wait_judged("one", at_ms).cause == Cause.AGENT_KILLED
 
 
 def test_a_stopped_agent_is_late_then_hung_and_up_when_it_goes_on_or_else_down(
@@ -62,7 +64,7 @@ def test_a_stopped_agent_is_late_then_hung_and_up_when_it_goes_on_or_else_down(
 ) -> None:
     one, two = (pair.start_agent(name) for name in pair.hosts)
     pair.wait_all_up()
-    pair.wait_beaten("one", 3)
+    pair.wait_beaten("one", SETTLED_BEATS)
     at_ms, other_at_ms = stop(one), stop(two)
     late = pair.wait_for("one", State.LATE, at_ms, within_s=10)
     assert 1000 <= late.wall_ms - at_ms < PERIOD_MS + 1000 + BUSY_MS
@@ -77,6 +79,10 @@ def test_a_stopped_agent_is_late_then_hung_and_up_when_it_goes_on_or_else_down(
     assert down.text == f"hung: {HUNG_REASON}"
     states = [change.after for change in pair.changes("two", other_at_ms)]
     assert states == [State.LATE, State.HUNG, State.DOWN]
+    go_on(two)
+    outage = pair.wait_judged("two", other_at_ms)
+    assert outage.cause == Cause.PROCESS_HUNG
+    assert outage.from_wall_ms <= other_at_ms
 
 
 @pytest.mark.parametrize(
