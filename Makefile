@@ -57,12 +57,18 @@ soak: $(DEV) ## The tests that take hours
 	@.ci/system-packages
 	$(BIN)/python -m pytest -m soak $(ARGS)
 
-.PHONY: bench bench-cost bench-bytes bench-detection
-bench: bench-cost bench-bytes bench-detection ## Every figure in the documentation, measured on this machine
+.PHONY: soak-detection
+soak-detection: $(DEV) ## False alarms in ten node-days a row, beside other detectors; writes docs/detection.md
+	$(BIN)/python -m bench.detection_soak --write $(ARGS)
+
+.PHONY: bench bench-cost bench-bytes bench-detector bench-detection
+bench: bench-cost bench-bytes bench-detector bench-detection ## Every figure in the documentation, measured on this machine
 bench-cost: $(DEV) ## CPU and memory of the agent beside node_exporter and collectd
 	$(BIN)/python -m bench.agent_cost $(ARGS)
 bench-bytes: $(DEV) ## Bytes of a beat beside node_exporter's page
 	$(BIN)/python -m bench.beat_bytes $(ARGS)
+bench-detector: $(DEV) ## What the detector costs the master per beat
+	$(BIN)/python -m bench.detector_cost $(ARGS)
 bench-detection: $(DEV) ## How soon real faults of real processes are noticed (root)
 	$(BIN)/python -m bench.detection $(ARGS)
 

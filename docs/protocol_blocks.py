@@ -27,6 +27,7 @@ _NESTED: Final[tuple[type[Struct], ...]] = (
     m.NodeVitals,
     m.Outage,
     m.Availability,
+    m.TimeToDetect,
     m.Event,
     m.TokenInfo,
 )

@@ -26,6 +26,9 @@ class Exit(IntEnum):
     REFUSED = 3
     UNREACHABLE = 4
     NOT_FOUND = 5
+    UNSETTLED = 10
+    LOST = 11
+    DOWN = 12
     INTERRUPTED = 130
 
 
@@ -36,6 +39,9 @@ MEANINGS: Final[dict[Exit, str]] = {
     Exit.REFUSED: "refused for good by the master: revoked, superseded, unknown, bad token",
     Exit.UNREACHABLE: "cannot reach the master",
     Exit.NOT_FOUND: "no such node or token, or an ambiguous name",
+    Exit.UNSETTLED: "top --once: a node is late, joining or awaited, and none is worse",
+    Exit.LOST: "top --once: a node is lost or hung, and none is down",
+    Exit.DOWN: "top --once: a node is down",
     Exit.INTERRUPTED: "interrupted",
 }
 

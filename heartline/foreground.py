@@ -2,15 +2,14 @@
 
 import os
 import signal
-import sys
 
 import click
 
-from heartline.commands.top import dashboard
+from heartline.dashboard import dashboard, has_terminal
 from heartline.exits import Exit
 from heartline.stack import Stack
 from heartline.supervision import Keeper
-from tui.client import UnixTarget
+from tui.client import Client, UnixTarget
 
 
 class Voice:
@@ -43,7 +42,7 @@ def require_terminal() -> None:
     Raises:
         click.UsageError: there is no terminal.
     """
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not has_terminal():
         raise click.UsageError("there is no terminal for the dashboard; add --headless")
 
 
@@ -54,7 +53,7 @@ def show(stack: Stack, voice: Voice) -> None:
     voice.hold()
     try:
         if stack.ended is None:
-            dashboard(UnixTarget(stack.folder.socket))
+            dashboard(Client(UnixTarget(stack.folder.socket)))
     finally:
         voice.release()
 

@@ -17,6 +17,7 @@ from heartline.logs import LogFormat, configure
 from shared.paths import StateFolder, default_root
 
 if TYPE_CHECKING:
+    from heartline.access import Choice
     from heartline.control import Control
     from shared.config import Given
     from shared.settings import Settings
@@ -30,6 +31,8 @@ class Invocation:
 
     data: Path | None = None
     config: Path | None = None
+    profile: str = ""
+    masters: tuple[str, ...] = ()
     verbose: int = 0
     log_format: str = LogFormat.TEXT
 
@@ -61,7 +64,14 @@ class Invocation:
         from heartline.access import open_control  # noqa: PLC0415 - only clients need it
 
         self.log()
-        return open_control(self.folder)
+        return open_control(self.choice)
+
+    @property
+    def choice(self) -> "Choice":
+        """Whose fleet this command is about."""
+        from heartline.access import choose  # noqa: PLC0415 - see above
+
+        return choose(self.folder, self.profile, self.masters, self.settings)
 
     def log(self, level: int = logging.WARNING) -> None:
         """Starts logging to standard error, at `level` or, by `-v`, below it."""
@@ -90,6 +100,18 @@ def common_options(command: _Decorated) -> _Decorated:
         callback=_remember,
     )
     return data(verbose(command))
+
+
+def viewing_options(command: _Decorated) -> _Decorated:
+    """Adds what commands need that may look at a cluster elsewhere: `--profile`."""
+    profile = click.option(
+        "--profile",
+        metavar="NAME",
+        help="The cluster elsewhere that [profiles.NAME] in the settings is about.",
+        expose_value=False,
+        callback=_remember,
+    )
+    return profile(common_options(command))
 
 
 def daemon_options(command: _Decorated) -> _Decorated:

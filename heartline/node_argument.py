@@ -20,9 +20,9 @@ def complete_node(
     incomplete: str,
 ) -> list[str]:
     """Names of nodes that begin so; none when the master cannot be asked quickly."""
-    folder = context.ensure_object(Invocation).folder
+    invocation = context.ensure_object(Invocation)
     try:
-        with open_control(folder, COMPLETION_S) as control:
+        with open_control(invocation.choice, COMPLETION_S) as control:
             pieces = control.snapshot(COMPLETION_S)
     except (HeartlineError, OSError):
         return []

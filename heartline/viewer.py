@@ -31,6 +31,8 @@ class ViewerIdentity(Struct, frozen=True):
     """The name in the master's certificate, whatever address it is dialled at."""
     identity: str
     masters: tuple[str, ...]
+    token_id: str = ""
+    """The token that it joined with, in hexadecimal: what it can do again is nothing new."""
 
     @property
     def addresses(self) -> list[Address]:
@@ -51,6 +53,16 @@ def load_viewer(folder: StateFolder) -> ViewerIdentity | None:
         return None
     except msgspec.DecodeError as error:
         raise IdentityError(f"{path} is damaged: {error}; join again") from error
+
+
+def has_joined_with(folder: StateFolder, token_text: str) -> bool:
+    """Whether this viewer is what the token would make it: the same command line may be repeated.
+
+    Raises:
+        UserError: the token is no good, or the folder is damaged or open to others.
+    """
+    token, viewer = parse_token(token_text), load_viewer(folder)
+    return viewer is not None and viewer.token_id == token.token_id.hex()
 
 
 def join_as_viewer(folder: StateFolder, token_text: str, masters: Sequence[str]) -> ViewerIdentity:
@@ -81,7 +93,11 @@ def join_as_viewer(folder: StateFolder, token_text: str, masters: Sequence[str])
         folder.ensure()
         place = private_folder(folder.viewer_dir)
         viewer = ViewerIdentity(
-            joined.cluster, joined.server_name, joined.identity, tuple(map(str, addresses))
+            joined.cluster,
+            joined.server_name,
+            joined.identity,
+            tuple(map(str, addresses)),
+            token.token_id.hex(),
         )
         write_private(place / "ca.pem", joined.ca_pem)
         write_private(place / "viewer.pem", key_pem + joined.certificate_pem)

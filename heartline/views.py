@@ -129,6 +129,24 @@ def vital_signs(core: Core) -> Iterator[tuple[str, str]]:
             yield metric.description, text_of(metric.name, value)
 
 
+def time_to_detect(detail: m.NodeDetail) -> Iterator[tuple[str, str]]:
+    """How soon it would be noticed if the node fell silent after its last beat."""
+    found = detail.time_to_detect
+    if found is None:
+        return
+    yield (
+        "found out",
+        f"late after {_seconds(found.late_ms)}; down after {_seconds(found.down_ms)} if its host "
+        f"is gone, {_seconds(found.hung_down_ms)} if its agent hangs, and "
+        f"{_seconds(found.lost_down_ms)} after its link breaks",
+    )
+    yield "margin", f"{_seconds(found.margin_ms)}, for the lateness of its beats"
+
+
+def _seconds(milliseconds: int) -> str:
+    return f"{milliseconds / 1000:.1f} s"
+
+
 def detail_of(detail: m.NodeDetail, now_wall_ms: int) -> dict[str, object]:
     """Everything about a node, for programs: as in `nodes --json`, with inventory and families."""
     node = node_of(detail.info, detail.vitals, detail.now_mono_ms, now_wall_ms)
@@ -144,8 +162,19 @@ def detail_of(detail: m.NodeDetail, now_wall_ms: int) -> dict[str, object]:
     return {
         **{key: plain(value) for key, value in msgspec.structs.asdict(node).items()},
         **reliability.detail_of(detail, now_wall_ms),
+        "time_to_detect": _time_to_detect_of(detail),
         "inventory": plain(inventory_of(detail)),
         "families": families,
+    }
+
+
+def _time_to_detect_of(detail: m.NodeDetail) -> dict[str, float] | None:
+    found = detail.time_to_detect
+    if found is None:
+        return None
+    return {
+        f"{name.removesuffix('_ms')}_s": value / 1000
+        for name, value in msgspec.structs.asdict(found).items()
     }
 
 

@@ -35,7 +35,11 @@ ILL_S: Final = 1.0
 _FALLEN: Final = frozenset({State.LATE, State.LOST})
 """What nodes that are up fall into, together in a mass event."""
 
-_RECOVERED_FROM: Final = frozenset({State.HUNG, State.LOST, State.DOWN})
+_GONE: Final = frozenset({State.HUNG, State.LOST, State.DOWN})
+"""States from which it is a recovery to be up again, by way of joining or not."""
+
+_SETTLED: Final = frozenset({State.UP, State.LEFT})
+
 _DOUBTED: Final = frozenset({State.LATE, State.HUNG})
 _LINKED: Final = ALIVE | {State.JOINING}
 """States that end by silence on a link that stands."""
@@ -171,11 +175,16 @@ class Detector:
             return
         self._states[before.state] -= 1
         self._states[after.state] += 1
+        recovers = after.state is State.UP and watched.is_gone
         if after.state is State.UP:
             watched.was_held, watched.held_until_s = False, -math.inf
+        if after.state in _SETTLED:
+            watched.is_gone = False
+        elif after.state in _GONE:
+            watched.is_gone = True
         self._sweeper.schedule(watched)
         self._consequences.changed(watched.node_id, before, after)
-        if after.state is State.UP and before.state in _RECOVERED_FROM:
+        if recovers:
             self._count_recovery(watched, now_s)
         if after.state in _FALLEN and before.state is State.UP:
             self._count_fall(watched, now_s)
@@ -203,6 +212,7 @@ class _Watched:
         "flapping",
         "forgotten",
         "held_until_s",
+        "is_gone",
         "liveness",
         "node_id",
         "scheduled_s",
@@ -217,6 +227,8 @@ class _Watched:
         self.liveness = liveness
         self.flapping = _CALM
         self.forgotten = False
+        self.is_gone = liveness.state in _GONE
+        """Whether it is a recovery when the node is up again."""
         self.was_held = False
         """Whether a mass event has already put its *down* off."""
         self.held_until_s = -math.inf

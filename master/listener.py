@@ -176,8 +176,17 @@ def _bind_host(address: Address, backlog: int) -> list[socket.socket]:
         )
     except (socket.gaierror, UnicodeError) as error:
         raise UserError(f"cannot listen on {address}: no such host: {error}") from error
-    unique = dict.fromkeys((family, sockaddr) for family, _, _, _, sockaddr in found)
-    return [_listen(family, sockaddr, address, backlog) for family, sockaddr in unique]
+    sockets: list[socket.socket] = []
+    port = address.port
+    try:
+        for family, host in dict.fromkeys((family, str(each[0])) for family, *_, each in found):
+            sockets.append(_listen(family, (host, port), address, backlog))
+            port = sockets[0].getsockname()[1]  # any port: the same for every address of the name
+    except UserError:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets
 
 
 def _bind_everywhere(port: int, backlog: int) -> list[socket.socket]:

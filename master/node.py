@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from shared.inventory import Inventory
-from shared.liveness import Liveness
-from shared.messages import FamilySample, NodeInfo, NodeVitals, Trouble
+from shared.liveness import Liveness, horizons
+from shared.messages import FamilySample, NodeInfo, NodeVitals, TimeToDetect, Trouble
 from shared.text import NAME_LIMIT_CHARACTERS
 
 if TYPE_CHECKING:
@@ -129,6 +129,14 @@ class Node:
             return False
         self.families[sample.family] = SeenFamily(sample, now_s)
         return True
+
+    def time_to_detect(self) -> TimeToDetect | None:
+        """How soon it would be noticed if the node fell silent; None when it does not beat."""
+        found = horizons(self.liveness)
+        if found is None:
+            return None
+        seconds = msgspec.structs.astuple(found)
+        return TimeToDetect(*(round(max(0.0, each_s) * 1000) for each_s in seconds))
 
     def info(self) -> NodeInfo:
         """What changes rarely. The operator's labels win over the agent's own."""

@@ -189,6 +189,7 @@ class Requests:
             tuple(left_out),
             availability,
             last_outage,
+            node.time_to_detect(),
         )
 
     async def _list_outages(self, request: m.ListOutages) -> m.Outages:

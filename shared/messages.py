@@ -560,6 +560,21 @@ class GetNode(Message, frozen=True, array_like=True, gc=False):
     node: Name
 
 
+class TimeToDetect(Struct, frozen=True, array_like=True, gc=False):
+    """How soon it is noticed when this node falls silent, as its link is now: milliseconds from its
+    last beat."""
+
+    late_ms: Count
+    down_ms: Count
+    """When its host is gone, or the way to it."""
+    hung_down_ms: Count
+    """When its host answers and its agent does not."""
+    lost_down_ms: Count
+    """When its link breaks without a goodbye: from then."""
+    margin_ms: Count
+    """What the lateness that its beats have shown calls for."""
+
+
 class NodeDetail(Message, frozen=True, array_like=True, gc=False):
     """Master → viewer: the answer to `GetNode`."""
 
@@ -576,6 +591,8 @@ class NodeDetail(Message, frozen=True, array_like=True, gc=False):
     availability: tuple[Availability, ...] = ()
     """Over the last day, week and month; empty for a node that has never been up."""
     last_outage: Outage | None = None
+    time_to_detect: TimeToDetect | None = None
+    """None for a node that does not beat."""
 
 
 class SetLabels(Message, frozen=True, array_like=True, gc=False):

@@ -71,6 +71,10 @@ class StateFolder(Struct, frozen=True):
         """The key and certificate of a viewer of a master elsewhere."""
         return self.root / "viewer"
 
+    def profile(self, name: str) -> "StateFolder":
+        """The state folder of the viewer of one cluster elsewhere, out of several."""
+        return StateFolder(self.viewer_dir / name)
+
     @property
     def logs_dir(self) -> Path:
         """What `heartline up` keeps of its children's output."""

@@ -67,26 +67,35 @@ class Header(Record, frozen=True, array_like=True):
 
     kind: ClassVar[int] = 1
     magic: m.Name
+    """The two words "heartline recording"."""
     format: m.Count
     """A reader that does not know it should not go on."""
     software: m.Name
     """The version of the program that recorded."""
     began_wall_ms: m.Wall
+    """When it began, as Unix time."""
 
 
 class LinkWas(Record, frozen=True, array_like=True):
-    """The link changed; see `tui.link.Link`."""
+    """The link to the master changed."""
 
     kind: ClassVar[int] = 2
     at_ms: _At
     state: m.Name
+    """`connecting`, `live`, `lost` or `refused`; one that is not known is taken for `lost`."""
     since_ms: _At
+    """When this state began."""
     address: m.Text
+    """The master's, as the user named it."""
     reason: m.Text
+    """Why it is not live."""
     retry_at_ms: _At | None
+    """When it is dialled again."""
     cluster: m.Name
+    """What the master calls itself."""
     master_version: m.Name
     delay_us: m.Count | None
+    """The latest round trip."""
 
 
 class Heard(Record, frozen=True, array_like=True):
@@ -95,6 +104,7 @@ class Heard(Record, frozen=True, array_like=True):
     kind: ClassVar[int] = 3
     at_ms: _At
     frames: bytes
+    """As a master would send them, kind and all."""
 
 
 class Ended(Record, frozen=True, array_like=True):

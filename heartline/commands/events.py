@@ -2,7 +2,7 @@
 
 import click
 
-from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.invocation import Invocation, pass_invocation, viewing_options
 from heartline.plain import print_json, print_json_line
 from heartline.times import moment, on_screen
 from shared import messages as m
@@ -20,7 +20,7 @@ from shared.text import clean
 )
 @click.option("--node", default="", metavar="NAME", help="Only those of one node.")
 @click.option("--json", "as_json", is_flag=True, help="Print a list; with --follow, one a line.")
-@common_options
+@viewing_options
 @pass_invocation
 def events(invocation: Invocation, follow: bool, limit: int, node: str, as_json: bool) -> None:
     """List what happened: states, enrolments, conflicts. Oldest first."""

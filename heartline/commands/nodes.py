@@ -8,11 +8,24 @@ import click
 
 from heartline import reliability
 from heartline.fleet import Node, node_of, nodes_of
-from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.invocation import (
+    Invocation,
+    common_options,
+    pass_invocation,
+    viewing_options,
+)
 from heartline.node_argument import node_argument
 from heartline.plain import print_json
 from heartline.tables import print_pairs, print_table
-from heartline.views import COLUMNS, detail_of, inventory_of, row, summary, vital_signs
+from heartline.views import (
+    COLUMNS,
+    detail_of,
+    inventory_of,
+    row,
+    summary,
+    time_to_detect,
+    vital_signs,
+)
 from shared import messages as m
 from shared.clock import wall_ms
 from shared.text import clean
@@ -41,7 +54,7 @@ class Order(NamedTuple):
     "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Only nodes so labelled."
 )
 @_json_option
-@common_options
+@viewing_options
 @pass_invocation
 def nodes(
     invocation: Invocation, states: tuple[str, ...], labels: tuple[str, ...], as_json: bool
@@ -81,7 +94,7 @@ def node() -> None:
 @node.command()
 @_node_argument
 @_json_option
-@common_options
+@viewing_options
 @pass_invocation
 def show(invocation: Invocation, name: str, as_json: bool) -> None:
     """Show everything the master knows about a node."""
@@ -93,7 +106,8 @@ def show(invocation: Invocation, name: str, as_json: bool) -> None:
         return
     found = node_of(detail.info, detail.vitals, detail.now_mono_ms, now_wall_ms)
     reliable = reliability.summary(detail, now_wall_ms)
-    print_pairs([*summary(found, inventory_of(detail), now_wall_ms), *reliable])
+    about = summary(found, inventory_of(detail), now_wall_ms)
+    print_pairs([*about, *time_to_detect(detail), *reliable])
     if found.core is not None:
         click.echo()
         print_pairs(vital_signs(found.core))

@@ -2,7 +2,7 @@
 
 import click
 
-from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.invocation import Invocation, pass_invocation, viewing_options
 from heartline.node_argument import node_argument
 from heartline.plain import print_json
 from heartline.reliability import COLUMNS, outage_of, row
@@ -29,7 +29,7 @@ from shared.clock import wall_ms
     help="Only those that lasted into the last 24h, 7d, …",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead.")
-@common_options
+@viewing_options
 @pass_invocation
 def outages(invocation: Invocation, name: str, limit: int, since: int, as_json: bool) -> None:
     """List when nodes were away, for how long, and why. Oldest first.

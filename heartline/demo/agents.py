@@ -7,7 +7,8 @@ such an agent as it would end a real one, and another is started when the fault 
 
 import logging
 import random
-from typing import Final, cast
+import ssl
+from typing import Final
 
 import trio
 
@@ -25,9 +26,11 @@ from heartline.demo.noise import scramble
 from heartline.demo.plan import SILENT, Fault, Kind
 from heartline.demo.reports import FamilySender, Reports
 from heartline.demo.stage import Stage
+from shared.addresses import Address
+from shared.dialling import connect
 from shared.errors import DeniedError
 from shared.settings import LinkSettings
-from shared.stream import SocketStream
+from shared.stream import LinkStream, SocketStream
 
 OLD_LINK_S: Final = 3.0
 """How long the end of a link that was cut is kept after its successor has begun."""
@@ -48,21 +51,19 @@ _LAST_WORDS: Final = {
 _log: Final = logging.getLogger(__name__)
 
 
-class Puppet(Linker):
-    """A linker that can be ended as no agent would end itself."""
-
-    def desert(self) -> SocketStream | None:
-        """Ends at once, without a word. The connection, if there is one, stays open: it is the
-        caller's."""
-        link = self._link
-        self._scope.cancel()
-        return None if link is None else cast("SocketStream", link.stream)
-
-
 class AgentProcess:
     """One run of a host's agent, over one link after the other."""
 
-    def __init__(self, host: Host, stage: Stage, previous: LastWord | None) -> None:
+    def __init__(
+        self,
+        host: Host,
+        folder: IdentityFolder,
+        identity: Identity,
+        stage: Stage,
+        previous: LastWord | None = None,
+    ) -> None:
+        self._folder = folder
+        self._identity = identity
         self._stage = stage
         self._reports = Reports(host, stage)
         self._rng = random.Random(scramble(host.key, round(stage.now_s())))  # noqa: S311 - no secret
@@ -76,38 +77,36 @@ class AgentProcess:
         self.witness: Final = SimulatedWitness(
             run, self._clocks, lambda: self._heart.period_s, previous
         )
+        self._line: wire.Line | None = None
+        self._linker: Linker | None = None
+        self._scope = trio.CancelScope()
 
-    def puppet(self, folder: IdentityFolder, identity: Identity) -> Puppet:
-        """A link of this process."""
-        settings = self._stage.settings
-        return Puppet(
-            folder,
-            identity,
-            settings,
-            LinkSettings(),
-            heart=self._heart,
-            attention=Attention(settings, self._heart, self._families),
-            witness=self.witness,
-            everything=self._reports.everything,
-            rng=self._rng,
-        )
-
-    async def live(self, puppet: Puppet) -> None:
-        """Keeps linked until the puppet is told to leave, or deserts."""
+    async def live(self) -> None:
+        """Keeps linked until it is told to leave, or deserts."""
         if self._stage.is_over:
             return
-
-        def leave() -> None:
-            puppet.leave("SIGTERM")
-
-        self._stage.enter(leave)
+        self._linker, self._scope = self._new_linker(), trio.CancelScope()
+        self._stage.enter(self._leave_on_signal)
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._families.run, puppet.post_bulk)
-                await puppet.run()
-                nursery.cancel_scope.cancel()
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._families.run, self._linker.post_bulk)
+                    await self._linker.run()
+                    nursery.cancel_scope.cancel()
         finally:
-            self._stage.exit(leave)
+            self._stage.exit(self._leave_on_signal)
+
+    def leave(self, reason: str) -> None:
+        """Says goodbye, and ends."""
+        if self._linker is not None:
+            self._linker.leave(reason)
+
+    def desert(self) -> SocketStream | None:
+        """Ends at once, without a word. The connection, if there is one, stays open: it is the
+        caller's."""
+        stream = None if self._line is None else self._line.take()
+        self._scope.cancel()
+        return stream
 
     async def live_on(self, until_s: float) -> None:
         """Measures, beats and dials in vain, without a network."""
@@ -122,6 +121,28 @@ class AgentProcess:
                 self.witness.dialling()
                 self.witness.failed("no route to host")
             await self._stage.until(min(now_s + self._heart.period_s, until_s))
+
+    def _new_linker(self) -> Linker:
+        settings = self._stage.settings
+        return Linker(
+            self._folder,
+            self._identity,
+            settings,
+            LinkSettings(),
+            heart=self._heart,
+            attention=Attention(settings, self._heart, self._families),
+            witness=self.witness,
+            everything=self._reports.everything,
+            rng=self._rng,
+            dial=self._dial,
+        )
+
+    async def _dial(self, address: Address, context: ssl.SSLContext, name: str) -> LinkStream:
+        self._line = wire.Line(await connect(address, context, name))
+        return self._line
+
+    def _leave_on_signal(self) -> None:
+        self.leave("SIGTERM")
 
     def _clocks(self) -> Instant:
         now_s = self._stage.now_s()
@@ -156,8 +177,7 @@ class SimulatedAgent:
                 for fault in faults:
                     if fault.kind in SILENT and fault.ends_s > self._stage.now_s():
                         await self._live_until(fault, nursery)
-                process = self._running()
-                await process.live(process.puppet(self._folder, self._identity))
+                await self._running().live()
                 nursery.cancel_scope.cancel()
         except* DeniedError as group:
             reason = str(group.exceptions[0])
@@ -169,11 +189,10 @@ class SimulatedAgent:
             await self._stage.until(fault.ends_s)
             return
         process = self._running()
-        puppet = process.puppet(self._folder, self._identity)
         async with trio.open_nursery() as life:
-            life.start_soon(process.live, puppet)
+            life.start_soon(process.live)
             await self._stage.until(fault.at_s)
-            held = _strike(fault, puppet)
+            held = _strike(fault, process)
         try:
             if fault.kind is Kind.CUT:
                 await process.live_on(fault.ends_s)
@@ -188,41 +207,41 @@ class SimulatedAgent:
     def _running(self) -> AgentProcess:
         """The agent that runs already, or a new one."""
         if self._process is None:
-            self._process = AgentProcess(self._host, self._stage, self._last_word)
+            self._process = self._new_process(self._last_word)
         return self._process
+
+    def _new_process(self, previous: LastWord | None = None) -> AgentProcess:
+        return AgentProcess(self._host, self._folder, self._identity, self._stage, previous)
 
     async def _play_clone(self, fault: Fault) -> None:
         """A second agent with the same identity, until somebody stops it."""
         if fault.ends_s <= self._stage.now_s():
             return
         await self._stage.until(fault.at_s)
-        process = AgentProcess(self._host, self._stage, None)
-        clone = process.puppet(self._folder, self._identity)
+        clone = self._new_process()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(process.live, clone)
+            nursery.start_soon(clone.live)
             await self._stage.until(fault.ends_s)
             clone.leave("SIGTERM")
 
 
-def _strike(fault: Fault, puppet: Puppet) -> SocketStream | None:
+def _strike(fault: Fault, process: AgentProcess) -> SocketStream | None:
     """Ends an agent as the fault does; the connection that it leaves behind, if any."""
     match fault.kind:
         case Kind.STOPPED:
-            puppet.leave("SIGTERM")
+            process.leave("SIGTERM")
+            return None
         case Kind.REBOOTED:
-            puppet.leave("the host is shutting down")
-        case Kind.KILLED:
-            stream = puppet.desert()
-            if stream is not None:
-                wire.reset(stream)
-        case Kind.CUT:
-            stream = puppet.desert()
-            if stream is not None:
-                wire.cut(stream)
-            return stream
+            process.leave("the host is shutting down")
+            return None
         case _:
-            return puppet.desert()
-    return None
+            stream = process.desert()
+    if stream is not None and fault.kind is Kind.KILLED:
+        wire.reset(stream)
+        return None
+    if stream is not None and fault.kind is Kind.CUT:
+        wire.cut(stream)
+    return stream
 
 
 async def _let_go(fault: Fault, stream: SocketStream) -> None:

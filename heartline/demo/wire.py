@@ -24,6 +24,52 @@ _AT_ONCE: Final = struct.pack("ii", 1, 0)
 """linger: closing discards what is unsent and resets the connection."""
 
 
+class Line:
+    """A link's stream (`shared.stream.LinkStream`) that can be taken out of its agent's hands."""
+
+    def __init__(self, stream: SocketStream) -> None:
+        self._stream = stream
+        self._is_taken = False
+
+    def __repr__(self) -> str:
+        return f"<Line {'taken from ' if self._is_taken else ''}{self._stream!r}>"
+
+    def take(self) -> SocketStream:
+        """From now on the agent can do nothing to the connection, not even end it."""
+        self._is_taken = True
+        return self._stream
+
+    async def receive_some(self) -> bytes:
+        """See `LinkStream`."""
+        return await self._stream.receive_some()
+
+    def send_nowait(self, data: bytes) -> bool:
+        """See `LinkStream`; what is taken writes nothing more."""
+        return not self._is_taken and self._stream.send_nowait(data)
+
+    async def wait_writable(self) -> None:
+        """See `LinkStream`."""
+        await self._stream.wait_writable()
+
+    def has_unread(self) -> bool:
+        """See `LinkStream`."""
+        return self._stream.has_unread()
+
+    def unacknowledged(self) -> int | None:
+        """See `LinkStream`."""
+        return self._stream.unacknowledged()
+
+    def shutdown(self) -> None:
+        """See `LinkStream`."""
+        if not self._is_taken:
+            self._stream.shutdown()
+
+    def close(self) -> None:
+        """See `LinkStream`."""
+        if not self._is_taken:
+            self._stream.close()
+
+
 def reset(stream: SocketStream) -> None:
     """Ends the connection as the kernel does for a process that was killed amid its work."""
     try:

@@ -54,7 +54,10 @@ def fleet_answer(message: m.FromClient) -> Iterable[m.FromMaster]:
                     inventory = m.raw(
                         Inventory("h", "Debian", "6.1", "x86_64", "3.11", "0.1.0", "b", 1)
                     )
-                    yield m.NodeDetail(request, NOW_MONO_MS, info, vital, inventory, ())
+                    soon = m.TimeToDetect(6000, 14_300, 30_000, 3000, 2700)
+                    yield m.NodeDetail(
+                        request, NOW_MONO_MS, info, vital, inventory, (), time_to_detect=soon
+                    )
                     return
             yield m.Failed(request, "not-found", f"no node {wanted!r}; see: heartline nodes")
         case m.SetLabels(request) | m.RevokeNode(request) | m.ForgetNode(request):
@@ -152,6 +155,22 @@ def test_a_node_as_json_holds_its_inventory_by_name(master: FakeMaster, run: Run
     shown = json.loads(out)
     assert shown["name"] == "web-1"
     assert shown["inventory"]["kernel"] == "6.1"
+
+
+def test_a_node_is_shown_with_how_soon_its_silence_would_be_noticed(
+    master: FakeMaster, run: Run
+) -> None:
+    _, out, _ = run("node", "show", "web-1")
+    assert re.search(r"^found out +late after 6\.0 s; down after 14\.3 s if", out, re.MULTILINE)
+    assert re.search(r"^margin +2\.7 s", out, re.MULTILINE)
+    _, out, _ = run("node", "show", "web-1", "--json")
+    assert json.loads(out)["time_to_detect"] == {
+        "late_s": 6.0,
+        "down_s": 14.3,
+        "hung_down_s": 30.0,
+        "lost_down_s": 3.0,
+        "margin_s": 2.7,
+    }
 
 
 def test_an_unknown_node_has_an_exit_code_of_its_own(master: FakeMaster, run: Run) -> None:

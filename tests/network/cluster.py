@@ -290,6 +290,8 @@ async def running_cluster(
     root: Path,
     settings: MasterSettings | None = None,
     link: LinkSettings | None = None,
+    *,
+    ceiling: int | None = None,
 ) -> AsyncGenerator[Cluster]:
     """A master on `root`, listening on loopback; ends with the block."""
     folder = StateFolder(root)
@@ -313,7 +315,7 @@ async def running_cluster(
             parts = master.assemble(nursery)
             context = port_context(authority, now)
             for sock in listeners:
-                nursery.start_soon(accept_tls, sock, context, parts.entry, nursery)
+                nursery.start_soon(accept_tls, sock, context, parts.entry, nursery, ceiling)
             cluster = Cluster(master, parts, [bound_address(sock) for sock in listeners])
             try:
                 yield cluster

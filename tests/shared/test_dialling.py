@@ -11,6 +11,7 @@ from shared.certificates import CertificateAuthority
 from shared.dialling import connect
 from shared.errors import LinkBrokenError
 from shared.tls import client_context, newcomer_context
+from tests.resolver import Resolver
 
 LOOPBACK = "127.0.0.1"
 
@@ -31,11 +32,8 @@ async def test_nobody_there_is_said_shortly() -> None:
     assert await reason(Address("localhost", free_port())) == "connection refused"
 
 
-async def test_name_that_does_not_exist_is_said_shortly(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def no_such_name(*_: object, **__: object) -> object:
-        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-
-    monkeypatch.setattr(trio.socket, "getaddrinfo", no_such_name)
+async def test_name_that_does_not_exist_is_said_shortly() -> None:
+    trio.socket.set_custom_hostname_resolver(Resolver())
     assert await reason(Address("master.invalid", 7700)) == "name or service not known"
 
 

@@ -461,9 +461,10 @@ async def far_away(keys: Keys, *greetings: m.FromMaster) -> AsyncGenerator[Recor
     """A viewer of a master elsewhere, which trusts it."""
     ca = trustme.CA()
     keys.trust(ca)
-    async with tls_master(ca, FarMaster(*greetings)) as port, watching(
-        a_client(TlsTarget("127.0.0.1", port, keys, "master.example"))
-    ) as viewer:
+    async with (
+        tls_master(ca, FarMaster(*greetings)) as port,
+        watching(a_client(TlsTarget("127.0.0.1", port, keys, "master.example"))) as viewer,
+    ):
         yield viewer
 
 
