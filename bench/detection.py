@@ -4,8 +4,8 @@
 
 Takes root and Linux, for the line that is cut (`tests.network.lossy_link`). Every host's agent is a
 process that dials the master over that line, 5 ms away each way, and beats every 5 s; a crowd of
-150 more nodes in one process makes each fault one host's and no mass event. Every host is struck
-once a round by each fault, the hosts one after another, each at a random instant of its period:
+150 more nodes in one process makes each fault one host's and no mass event. Every host of a fresh
+fleet is struck once, the hosts one after another, each at a random instant of its period:
 
     killed     SIGKILL
     stopped    SIGSTOP: the host's kernel goes on answering
@@ -106,7 +106,7 @@ class Hosts:
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hosts", type=int, default=50, help="agents that are struck, up to 200")
-    parser.add_argument("--rounds", type=int, default=1, help="how often each, by each fault")
+    parser.add_argument("--rounds", type=int, default=1, help="fresh fleets for each fault")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     arguments = parser.parse_args()
     hosts: int = arguments.hosts
@@ -115,39 +115,41 @@ def main() -> int:
     if reason := why_not_here():
         sys.stderr.write(f"{reason}\n")
         return 1
-    names = [f"host-{number:03}" for number in range(hosts)]
-    with tempfile.TemporaryDirectory(prefix="heartline-") as folder, LossyLink() as line:
-        listen = f"{MASTER_HOST}:0"
-        fleet = RealFleet(
-            Path(folder), period_s=PERIOD_S, hosts=names, crowd=CROWD, line=line, listen=listen
-        )
-        with fleet:
-            runs = _measure(fleet, Hosts(fleet, line), rounds)
+    runs: dict[str, list[Run]] = {fault: [] for fault in TARGETS_S}
+    for number in range(rounds):
+        for fault, struck in runs.items():
+            struck.extend(_round(fault, hosts, random.Random(f"{SEED} {number} {fault}")))
     print_results([row for fault in runs for row in _rows(fault, runs[fault])], as_json=as_json)
     return 0
 
 
-def _measure(fleet: RealFleet, hosts: Hosts, rounds: int) -> dict[str, list[Run]]:
-    fleet.start_crowd(at=host_of(CROWD_HOST))
-    for name in fleet.hosts:
-        hosts.start(name)
-    runs: dict[str, list[Run]] = {}
-    rng = random.Random(SEED)
-    for _ in range(rounds):
-        for fault in hosts.faults():
+def _round(fault_name: str, hosts: int, rng: random.Random) -> list[Run]:
+    # On a fleet of its own: a host that has just been away is given more time for a while.
+    names = [f"host-{number:03}" for number in range(hosts)]
+    with tempfile.TemporaryDirectory(prefix="heartline-") as folder, LossyLink() as line:
+        fleet = RealFleet(
+            Path(folder),
+            period_s=PERIOD_S,
+            hosts=names,
+            crowd=CROWD,
+            line=line,
+            listen=f"{MASTER_HOST}:0",
+        )
+        with fleet:
+            agents = Hosts(fleet, line)
+            fleet.start_crowd(at=host_of(CROWD_HOST))
+            for name in names:
+                agents.start(name)
             fleet.wait_all_up()
-            fleet.wait_beaten(fleet.hosts[-1], WARM_UP_BEATS)
-            runs.setdefault(fault.name, []).extend(
-                trio.run(_strike_all, fleet, fault, rng.sample(fleet.hosts, len(fleet.hosts)))
-            )
-    return runs
+            fleet.wait_beaten(names[-1], WARM_UP_BEATS)
+            (fault,) = [each for each in agents.faults() if each.name == fault_name]
+            return trio.run(_strike_all, fleet, fault, rng)
 
 
-async def _strike_all(fleet: RealFleet, fault: Fault, names: Sequence[str]) -> list[Run]:
+async def _strike_all(fleet: RealFleet, fault: Fault, rng: random.Random) -> list[Run]:
     runs: list[Run] = []
-    rng = random.Random(SEED)
     async with trio.open_nursery() as nursery:
-        for number, name in enumerate(names):
+        for number, name in enumerate(rng.sample(fleet.hosts, len(fleet.hosts))):
             after_s = EVERY_S * (number + rng.random())
             nursery.start_soon(partial(_strike, fleet, fault, name, after_s, runs))
     return runs
