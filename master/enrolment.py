@@ -96,16 +96,17 @@ class Enrolment:
             if isinstance(checked, Refused):
                 return self._deny(request, address, checked)
             key = key_from_request(request.csr_der)
-            identity = self.identities.enrolled_with(request.token_id, fingerprint(key))
+            key_digest = fingerprint(key)
+            identity = self.identities.enrolled_with(request.token_id, key_digest)
             if identity is None:
                 if checked.uses_left <= 0:
-                    return self._deny(request, address, _TOKEN_USED)
+                    return self._deny(request, address, _TOKEN_USED, key_digest)
                 try:
                     identity = await self._admit_newcomer(request, checked, key, address, now_s)
                 except StoreError:
-                    return self._deny(request, address, _BUSY)
-            elif identity.revoked or identity.key != fingerprint(key):
-                return self._deny(request, address, _ENROLLED_BEFORE)
+                    return self._deny(request, address, _BUSY, key_digest)
+            elif identity.revoked or identity.key != key_digest:
+                return self._deny(request, address, _ENROLLED_BEFORE, key_digest)
         certificate = self._issue(identity, key, identity.generation)
         return Enrolled(PROTOCOL_MAX, identity.identity, identity.name, identity.role, certificate)
 
@@ -205,13 +206,16 @@ class Enrolment:
         settings = self._context.settings
         return settings.certificate_life_s if role == AGENT else settings.viewer_certificate_life_s
 
-    def _deny(self, request: Enrol, address: str, refused: Refused) -> Deny:
+    def _deny(
+        self, request: Enrol, address: str, refused: Refused, key_digest: bytes = b""
+    ) -> Deny:
         self._context.audit.incident(
             "enrolment-denied",
             address,
             code=refused.code,
             token=request.token_id.hex(),
             name=request.name,
+            key=key_digest.hex(),
         )
         return Deny(refused.code, refused.text)
 

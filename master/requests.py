@@ -132,9 +132,15 @@ class Requests:
             case _ if viewer.may_operate:
                 return await self._operate(request)
             case _:
-                raise FailureError(
-                    "not-allowed", "a remote viewer only reads; do this on the master's host"
+                code = "not-allowed"
+                self._context.audit.incident(
+                    "denied",
+                    viewer.address,
+                    code=code,
+                    identity=viewer.identity,
+                    order=type(request).__name__,
                 )
+                raise FailureError(code, "a remote viewer only reads; do this on the master's host")
 
     async def _operate(self, request: m.FromClient) -> m.ToViewer:
         match request:

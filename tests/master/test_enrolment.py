@@ -337,7 +337,7 @@ async def test_audit_tells_who_and_how_and_never_a_secret(tmp_path: Path, store:
         ("renewed", ""),
     ]
     assert {line["token"] for line in lines if "token" in line} == {token_id}
-    assert lines[2]["key"] == key_of(csr_der).hex()
+    assert [lines[1]["key"], lines[2]["key"]] == ["", key_of(csr_der).hex()]
     assert lines[4]["key"] == key_of(renewed).hex()
     assert all(line["address"] == ADDRESS for line in lines[1:])
     for secret in (token.secret, token.secret.hex().encode(), token.encode()[-40:].encode()):

@@ -13,6 +13,7 @@ from master.ingest import (
     VALUES_LIMIT,
     clean_family,
     clean_inventory,
+    clean_returned,
     clean_troubles,
 )
 from shared import messages as m
@@ -109,6 +110,21 @@ def test_strings_of_troubles_are_cleaned() -> None:
     assert trouble.age_s == 3
     for text in (trouble.family, trouble.state, trouble.text):
         assert text == clean(text, TEXT_LIMIT_CHARACTERS)
+
+
+def test_strings_of_a_return_are_cleaned() -> None:
+    run = m.EndedRun(
+        HOSTILE, 0, 1, HOSTILE, 0, 0, 0, 0, 0, 0, None, link_error=HOSTILE * 50, oom=HOSTILE
+    )
+    told = m.Returned(
+        HOSTILE,
+        *(0, 1, 0, 0, None, 0, 0, 0, 0),
+        link_code=HOSTILE,
+        link_error=HOSTILE * 50,
+        attempt_error=HOSTILE * 50,
+        runs=(run,),
+    )
+    assert_harmless(msgspec.to_builtins(clean_returned(told)))
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])

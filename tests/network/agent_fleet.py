@@ -21,6 +21,7 @@ from agent.identity import IdentityFolder
 from agent.lastwords import Run
 from agent.linker import Linker
 from agent.recollection import Recollection
+from shared.errors import HeartlineError
 from shared.messages import Returned
 from shared.paths import StateFolder
 from shared.settings import AgentSettings, LinkSettings
@@ -46,8 +47,8 @@ class Memory:
     def dialling(self) -> None:
         self._recollection.dialling(read_clocks())
 
-    def failed(self, error: str, *, denied: bool = False) -> None:
-        self._recollection.failed(error, denied=denied)
+    def failed(self, error: HeartlineError) -> None:
+        self._recollection.failed(read_clocks(), error)
 
     def linked(self, sequence: int) -> Returned:
         return self._recollection.linked(read_clocks(), sequence)

@@ -152,6 +152,9 @@ async def test_token_of_a_viewer_gives_no_node_and_no_orders(cluster: Cluster) -
         reply = await ask(link, order)
         assert isinstance(reply, m.Failed)
         assert reply.code == "not-allowed"
+    orders = [line for line in cluster.audit("denied") if line["code"] == "not-allowed"]
+    assert {line["identity"] for line in orders} == {viewer.identity}
+    assert orders[0]["order"] == "RevokeNode"
     assert isinstance((await node.greet())[1], m.Welcome)
 
 

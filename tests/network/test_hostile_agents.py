@@ -110,6 +110,7 @@ def specimens() -> list[bytes]:
         long,
         m.InventoryReport(m.raw(["host", "os", "6.1", "x86_64", "3.11", "0.1", "boot", 0])),
         part,
+        m.Returned("boot", 1, 2, 3, 4, 5, 0, 0, 0, 1, attempt_error="timed out"),
         m.Renew(new_key_and_request()[1]),
     ]
     return [m.encode(message) for message in messages]
