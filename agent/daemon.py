@@ -42,6 +42,7 @@ from shared.errors import DeniedError, UserError
 from shared.inventory import Inventory
 from shared.messages import Refusal
 from shared.metrics import Core
+from shared.only_one import only_one
 from shared.paths import StateFolder
 from shared.settings import AgentSettings, LinkSettings
 from shared.text import clean_name
@@ -76,9 +77,19 @@ def run(
     Raises:
         DeniedError: the master refused for good: revoked, superseded, unknown, a token that is no
         good. LinkBrokenError: no master could be reached to join. Once joined, this is retried for
-        ever. UserError: not joined and no token, or a state folder that cannot be used.
+        ever. UserError: not joined and no token, a state folder that cannot be used, or that
+        another agent uses.
     """
     folder.ensure()
+    taken = f"another agent runs on {folder.root}; stop it, or name another folder with --data"
+    with only_one(folder.root, taken):
+        _run_alone(folder, settings, link, join_token)
+    return 0
+
+
+def _run_alone(
+    folder: StateFolder, settings: AgentSettings, link: LinkSettings, join_token: str | None
+) -> None:
     identities = IdentityFolder(folder)
     identity = _joined(folder, identities, settings, join_token)
     try:
@@ -94,7 +105,6 @@ def run(
         masters = settings.master or identity.masters
         identity = _join(folder, settings.name, masters, join_token)
         trio.run(serve, identities, identity, settings, link)
-    return 0
 
 
 async def serve(

@@ -24,8 +24,8 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
@@ -59,6 +59,7 @@ from shared.certificates import CertificateAuthority
 from shared.clock import wall_ms
 from shared.errors import UserError
 from shared.messages import Parting
+from shared.only_one import only_one
 from shared.paths import StateFolder
 from shared.private_files import write_private
 from shared.settings import LinkSettings, MasterSettings, changes
@@ -102,7 +103,8 @@ def run(
     """
     os.umask(PRIVATE_UMASK)
     with ExitStack() as stack:
-        stack.enter_context(_only_one(folder))
+        folder.ensure()
+        stack.enter_context(only_one(folder.lock, _running_already(folder)))
         authority, is_new = open_authority(folder.ca_dir, dt.datetime.now(dt.UTC))
         store = Store.open(folder.database)
         stack.callback(store.close)
@@ -331,6 +333,7 @@ class Parts:
 
     async def stop(self) -> None:
         """Says goodbye to every link, gives them `STOP_S` to read it, and saves."""
+        self.entry.registry.outages.stopping()
         rosters = (self.entry.sessions.roster, self.entry.viewers.roster)
         for roster in rosters:
             roster.end_all(Parting.RESTARTING, "the master is stopping")
@@ -378,20 +381,5 @@ def _with(old: AnySettings, new: AnySettings, keys: list[str]) -> AnySettings:
     return replace(old, **{name: getattr(new, name) for name in names})
 
 
-@contextmanager
-def _only_one(folder: StateFolder) -> Generator[None]:
-    # The lock is the kernel's: it ends with the process, however that ends.
-    folder.ensure()
-    with folder.lock.open("a") as lock:
-        try:
-            import fcntl  # noqa: PLC0415 - absent on Windows, where a master is not supported
-        except ImportError:
-            yield
-            return
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another master runs on {folder.root}; stop it, or name another folder with --data"
-            ) from error
-        yield
+def _running_already(folder: StateFolder) -> str:
+    return f"another master runs on {folder.root}; stop it, or name another folder with --data"

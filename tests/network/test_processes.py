@@ -348,6 +348,18 @@ def test_second_master_on_one_folder_is_refused(shared_master: MasterProcess) ->
         assert description["pid"] == shared_master.process.pid
 
 
+def test_second_agent_on_one_folder_is_refused(
+    shared_master: MasterProcess, tmp_path: Path
+) -> None:
+    with AgentProcess(tmp_path / "agent", "first") as first:
+        first.join(shared_master)
+        with AgentProcess(first.root, "second") as second:
+            second.start()
+            assert second.wait() == Exit.FAILED
+            assert "another agent runs on" in second.said
+        assert shared_master.states()["first"] == "up"
+
+
 def test_nothing_that_a_master_writes_is_for_others(shared_master: MasterProcess) -> None:
     for folder, _, names in os.walk(shared_master.root):
         for name in names:
