@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from docs import facts_blocks, protocol_blocks, recording_blocks, settings_blocks
+from docs import dashboard_blocks, facts_blocks, protocol_blocks, recording_blocks, settings_blocks
 
 FOLDER: Final = Path(__file__).parent
 
@@ -34,6 +34,10 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "readings": settings_blocks.reading_table,
     "family settings": settings_blocks.family_tables,
     "variables": settings_blocks.variable_table,
+    "keys": dashboard_blocks.keys,
+    "measures": dashboard_blocks.measures,
+    "columns": dashboard_blocks.columns,
+    "pages": dashboard_blocks.pages,
     "recorded messages": recording_blocks.recorded_messages,
     "records": recording_blocks.records,
 }

@@ -1,8 +1,12 @@
 """Bringing up the dashboard, which is optional and needs a terminal."""
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
+import click
+
+from heartline.invocation import Invocation
 from shared.errors import UserError
 
 if TYPE_CHECKING:
@@ -16,9 +20,10 @@ def has_terminal() -> bool:
 
 
 def dashboard(source: "Source", clock: "Clock | None" = None) -> int:
-    """Shows one fleet until the user leaves; the exit code.
+    """Shows one fleet until the user leaves, as the settings of this command say; the exit code.
 
     Raises:
+        ConfigError: the settings cannot be used.
         UserError: the dashboard is not installed, or there is no terminal for it.
     """
     if not has_terminal():
@@ -27,7 +32,14 @@ def dashboard(source: "Source", clock: "Clock | None" = None) -> int:
         from tui import app  # noqa: PLC0415 - twenty megabytes, and optional
     except ModuleNotFoundError as error:
         raise lacking(error) from error
-    return app.show(source, clock=clock)
+    from tui.look import Look  # noqa: PLC0415 - see above
+    from tui.options import Options, for_terminal  # noqa: PLC0415 - see above
+
+    invocation = click.get_current_context().ensure_object(Invocation)
+    settings = invocation.settings().top
+    look = Look(settings.warn_ratio, settings.critical_ratio)
+    options = Options(look=look, folder=invocation.folder.root)
+    return app.show(source, for_terminal(options, os.environ, settings.symbols), clock)
 
 
 def lacking(error: ModuleNotFoundError) -> UserError:

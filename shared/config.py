@@ -304,6 +304,8 @@ def _expected(info: inspect.Type) -> str:
             return "a number" + _bounds(least, above, most)
         case inspect.StrType(min_length=shortest, max_length=longest):
             return "text" + _length(shortest, longest, "characters")
+        case inspect.LiteralType(values=values):
+            return f"one of {', '.join(map(str, values))}"
         case inspect.VarTupleType(item_type=item, min_length=fewest, max_length=most):
             return "a list" + _length(fewest, most, "entries") + f", each {_expected(item)}"
         case inspect.DictType(value_type=value, min_length=fewest, max_length=most):

@@ -6,7 +6,7 @@ Seconds are plain numbers and say so in their names.
 """
 
 import re
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -172,6 +172,27 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             )
 
 
+class TopSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[top]`: the dashboard."""
+
+    warn_ratio: Annotated[
+        float, Meta(gt=0, le=1, description="From this part of a whole on, a value is worth an eye")
+    ] = 0.70
+    critical_ratio: Annotated[
+        float, Meta(gt=0, le=1, description="From this part of a whole on, a value is worth a hand")
+    ] = 0.90
+    symbols: Annotated[
+        Literal["auto", "braille", "blocks", "ascii"],
+        Meta(description="What the terminal can draw; auto: by its kind and the locale"),
+    ] = "auto"
+
+    def __post_init__(self) -> None:
+        if self.warn_ratio > self.critical_ratio:
+            raise InvalidSettingError(
+                "warn_ratio", f"at most critical_ratio, which is {self.critical_ratio:g}"
+            )
+
+
 class ProfileSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[profiles.NAME]`: a cluster elsewhere that this user looks at, by a name of their own."""
 
@@ -194,6 +215,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     link: LinkSettings = msgspec.field(default_factory=LinkSettings)
     master: MasterSettings = msgspec.field(default_factory=MasterSettings)
     agent: AgentSettings = msgspec.field(default_factory=AgentSettings)
+    top: TopSettings = msgspec.field(default_factory=TopSettings)
     profiles: dict[str, ProfileSettings] = {}
     """By name. In the file only: they are many, and each has a name of its user's choice."""
 

@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar, Final
 
 from msgspec import structs
+from textual import events
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.driver import Driver
 from textual.screen import Screen
+from textual.widgets import Input
 
 from tui import capture, preferences
 from tui.client import Client, Target
@@ -108,6 +110,12 @@ class Dashboard(App[int]):
         return action != "retry" or self.feed.link.state is not LinkState.LIVE
 
     # --- keys ------------------------------------------------------------------------------------
+
+    def on_key(self, event: events.Key) -> None:
+        """What was typed faster than the focus moved is for the line that it moved to."""
+        if isinstance(self.focused, Input) and event.is_printable and event.character:
+            event.prevent_default()
+            self.focused.insert_text_at_cursor(event.character)
 
     def action_leave(self) -> None:
         """Ends the dashboard; the service that it shows goes on."""

@@ -19,6 +19,10 @@ _FEW_COLOURS: Final = frozenset({"linux", "ansi", "xterm", "screen", "rxvt", "cy
 """Terminals that may have no more than 16 colours, unless `COLORTERM` says otherwise."""
 
 
+_PLAIN_LOCALES: Final = frozenset({"C", "POSIX"})
+_COERCED: Final = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What holds for one run of the dashboard."""
@@ -43,10 +47,15 @@ def for_terminal(
 
 
 def symbols_of(environment: Mapping[str, str]) -> Symbols:
-    """What a terminal can draw with, by its locale and kind."""
-    locale = next(
-        (environment[name] for name in ("LC_ALL", "LC_CTYPE", "LANG") if environment.get(name)), ""
-    )
+    """What a terminal can draw with, by its locale and kind.
+
+    Python turns `LANG=C` into `LC_CTYPE=C.UTF-8` for itself and its children, so that this pair
+    means that somebody asked for plain C.
+    """
+    names = ["LC_ALL", "LC_CTYPE", "LANG"]
+    if environment.get("LC_CTYPE") in _COERCED and environment.get("LANG") in _PLAIN_LOCALES:
+        names.remove("LC_CTYPE")
+    locale = next((environment[name] for name in names if environment.get(name)), "")
     encoding = locale.partition(".")[2].casefold().replace("-", "")
     if locale and not encoding.startswith("utf8"):
         return Symbols.ASCII

@@ -76,6 +76,8 @@ def test_thresholds_decide_what_is_warm_and_hot() -> None:
         ({"LANG": "POSIX"}, Symbols.ASCII),
         ({"LANG": "en_GB.UTF-8"}, Symbols.BRAILLE),
         ({"LANG": "C.utf8"}, Symbols.BRAILLE),
+        ({"LANG": "C", "LC_CTYPE": "C.UTF-8"}, Symbols.ASCII),
+        ({"LC_CTYPE": "C.UTF-8"}, Symbols.BRAILLE),
         ({"LANG": "en_GB.UTF-8", "LC_ALL": "C"}, Symbols.ASCII),
         ({"LANG": "de_DE.ISO-8859-1"}, Symbols.ASCII),
         ({"LANG": "C.UTF-8", "TERM": "linux"}, Symbols.BLOCKS),

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import psutil
 import pytest
 
 from shared.liveness import State
-from shared.messages import Delta
+from shared.messages import Delta, FocusNode
 from tests.tui.feed_server import WAIT_S, FeedServer
 from tests.tui.fleets import MONO_MS, snapshot, vitals
 
@@ -50,6 +51,10 @@ class Terminal:
         self._run("send-keys", "-l", line)
         self.press("Enter")
 
+    def type_keys(self, keys: str) -> None:
+        """Presses keys one after the other."""
+        self._run("send-keys", "-l", keys)
+
     def press(self, key: str) -> None:
         """Presses one key, by its name in tmux."""
         self._run("send-keys", key)
@@ -57,6 +62,10 @@ class Terminal:
     def screen(self) -> str:
         """What can be read on it."""
         return self._run("capture-pane", "-p")
+
+    def painted(self) -> str:
+        """The same with the escape sequences of its colours."""
+        return self._run("capture-pane", "-p", "-e")
 
     def modes(self) -> str:
         """Whether the alternate screen, the mouse and the cursor are on."""
@@ -159,6 +168,63 @@ def test_master_is_lost_and_found_on_a_real_terminal(
     terminal.press("q")
     assert "signals given back" in assert_left_clean(terminal, 0)
     assert settings(terminal) == before
+
+
+def test_fleet_is_sorted_filtered_and_looked_into_while_the_master_dies(
+    terminal: Terminal, server: FeedServer
+) -> None:
+    before = settings(terminal)
+    start(terminal, server)
+    terminal.type_keys(">")
+    terminal.wait_for("name▼")
+    terminal.type_keys("/web")
+    terminal.press("Enter")
+    terminal.wait_until(lambda screen: "1 of 2  web" in screen and "db-1" not in screen)
+    terminal.press("Enter")
+    screen = terminal.wait_for("▸ overview")
+    assert "web-1" in screen.splitlines()[0]
+    focus = server.wait_for(FocusNode)
+    assert focus == FocusNode("id-web-1")
+    terminal.type_keys("6t")
+    terminal.wait_for("├─ cron")
+    server.kill()
+    screen = terminal.wait_for("This is the last picture")
+    assert "├─ cron" in screen
+    server.start()
+    assert server.wait_for(FocusNode) == FocusNode("id-web-1")
+    terminal.wait_until(lambda screen: "● live" in screen.splitlines()[0])
+    terminal.press("Escape")
+    terminal.wait_for("1 of 2  web")
+    assert server.wait_for(FocusNode) == FocusNode("")
+    terminal.press("Escape")
+    terminal.wait_for("db-1")
+    terminal.press("q")
+    assert_left_clean(terminal, 0)
+    assert settings(terminal) == before
+
+
+def test_terminal_that_knows_only_ascii_gets_nothing_else(
+    terminal: Terminal, server: FeedServer
+) -> None:
+    terminal.type(f"LANG=C {PROGRAM} watch {server.path}; echo left with $?")
+    terminal.wait_for("* live")
+    terminal.press("Enter")
+    screen = terminal.wait_for("> overview")
+    assert screen.isascii()
+    terminal.press("q")
+    terminal.wait_for("left with 0")
+
+
+def test_colours_are_left_out_where_nobody_wants_them(
+    terminal: Terminal, server: FeedServer
+) -> None:
+    start(terminal, server, prefix="NO_COLOR=1")
+    colours = {
+        tuple(channels) for channels in re.findall(r"[34]8;2;(\d+);(\d+);(\d+)", terminal.painted())
+    }
+    assert all(len(set(channels)) == 1 for channels in colours)
+    terminal.press("q")
+    assert_left_clean(terminal, 0)
 
 
 def test_ctrl_c_leaves_the_terminal_clean(terminal: Terminal, server: FeedServer) -> None:

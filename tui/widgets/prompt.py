@@ -48,7 +48,7 @@ class Prompt(Horizontal):
         self.is_open = self.display = True
         self._question.update(f" {question} ")
         self._input.value = text
-        self._input.focus()
+        self.screen.set_focus(self._input)  # at once: the next key may be here already
 
     def close(self) -> None:
         """Goes away, and leaves things as they are."""
@@ -68,8 +68,9 @@ class Prompt(Horizontal):
             self.post_message(self.Changed(event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Enter."""
+        """Enter: what was typed last may not have been told yet."""
         event.stop()
+        self.post_message(self.Changed(event.value))
         self.close()
 
     def on_key(self, event: events.Key) -> None:
