@@ -1,7 +1,7 @@
 """What agents say, on its way into the master: nothing in it may reach a terminal as it came."""
 
 import math
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 import pytest
@@ -49,12 +49,13 @@ def cleaned(data: object, family: str = "of-tomorrow") -> Any:
 def strings_in(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    inside: list[Any] = []
-    if isinstance(value, list):
-        inside = cast("list[Any]", value)
-    elif isinstance(value, dict):
-        inside = [item for pair in cast("dict[Any, Any]", value).items() for item in pair]
-    return [text for item in inside for text in strings_in(item)]
+    parts: Any = value
+    if isinstance(value, dict):
+        items: Any = value
+        parts = [part for pair in items.items() for part in pair]
+    elif not isinstance(value, list):
+        parts = []
+    return [text for part in parts for text in strings_in(part)]
 
 
 def assert_harmless(value: object) -> None:
@@ -97,7 +98,16 @@ def test_strings_of_an_inventory_are_cleaned_in_both_forms() -> None:
     hostile = HOSTILE.replace("\ud800", "")
     filesystem = FilesystemInfo(hostile, hostile, hostile, 1)
     inventory = Inventory(
-        *[hostile] * 7, boot_wall_s=0, filesystems=(filesystem,), labels={hostile: hostile}
+        hostname=hostile,
+        os=hostile,
+        kernel=hostile,
+        architecture=hostile,
+        python=hostile,
+        agent_version=hostile,
+        boot_id=hostile,
+        boot_wall_s=0,
+        filesystems=(filesystem,),
+        labels={hostile: hostile},
     )
     packed, decoded = clean_inventory(m.raw(inventory))
     assert_harmless(msgspec.msgpack.decode(packed))
