@@ -49,13 +49,14 @@ def cleaned(data: object, family: str = "of-tomorrow") -> Any:
 def strings_in(value: Any) -> list[str]:
     if isinstance(value, str):
         return [value]
-    parts: Any = value
-    if isinstance(value, dict):
-        items: Any = value
-        parts = [part for pair in items.items() for part in pair]
-    elif not isinstance(value, list):
-        parts = []
-    return [text for part in parts for text in strings_in(part)]
+    return [text for part in parts_of(value) for text in strings_in(part)]
+
+
+def parts_of(value: Any) -> list[Any]:
+    shape: type[Any] = type(value)
+    if shape is dict:
+        return [*value, *value.values()]
+    return list(value) if shape is list else []
 
 
 def assert_harmless(value: object) -> None:
