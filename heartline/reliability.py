@@ -4,7 +4,6 @@ says of both.
 Everything is cleaned here, once: names and evidence came from agents.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Final
@@ -18,8 +17,7 @@ from shared import messages as m
 from shared.causes import Cause, lasting
 from shared.text import NAME_LIMIT_CHARACTERS, clean
 from tui import formats
-
-_WINDOWS: Final[Mapping[int, str]] = {86_400: "day", 7 * 86_400: "week", 30 * 86_400: "month"}
+from tui.outages import percent, ratio_of, window
 
 _STILL_AWAY: Final = "still away"
 
@@ -106,23 +104,16 @@ def cause_of(outage: Outage) -> str:
     return ", ".join(words)
 
 
-def ratio_of(availability: m.Availability) -> float | None:
-    """How much of the time that it was expected, and looked for, a node was there; None: never."""
-    expected_s = availability.known_s - availability.planned_s - availability.unobserved_s
-    if expected_s <= 0:
-        return None
-    return max(0.0, 1 - availability.down_s / expected_s)
-
-
 def summary(detail: m.NodeDetail, now_wall_ms: int) -> Iterator[tuple[str, str]]:
     """What `node show` says: availability and the last outage, as names and values."""
     shares = [
-        f"{_percent(ratio)} of the {_window(each)}"
+        f"{percent(ratio)} of the {window(each)}"
         for each in detail.availability
         if (ratio := ratio_of(each)) is not None
     ]
     known_s = max((each.known_s for each in detail.availability), default=0)
-    known = "" if known_s >= max(_WINDOWS) else f" (known for {formats.duration(known_s)})"
+    longest_s = max((each.window_s for each in detail.availability), default=0)
+    known = "" if known_s >= longest_s else f" (known for {formats.duration(known_s)})"
     yield "availability", ", ".join(shares) + known if shares else ""
     if detail.last_outage is not None:
         last = outage_of(detail.last_outage, now_wall_ms)
@@ -134,7 +125,7 @@ def detail_of(detail: m.NodeDetail, now_wall_ms: int) -> dict[str, object]:
     """The same for programs."""
     return {
         "availability": {
-            _window(each): {
+            window(each): {
                 "ratio": ratio_of(each),
                 "known_s": each.known_s,
                 "down_s": each.down_s,
@@ -147,13 +138,3 @@ def detail_of(detail: m.NodeDetail, now_wall_ms: int) -> dict[str, object]:
         if detail.last_outage is None
         else outage_of(detail.last_outage, now_wall_ms),
     }
-
-
-def _window(availability: m.Availability) -> str:
-    window_s = availability.window_s
-    return _WINDOWS.get(window_s) or formats.duration(window_s)
-
-
-def _percent(ratio: float) -> str:
-    """Rounded down: a node that was away is never said to have been there all the time."""
-    return f"{math.floor(ratio * 100_000) / 1000:g} %"

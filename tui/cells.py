@@ -10,7 +10,7 @@ from tui.look import Sight
 from tui.measures import MEASURES, Unit
 from tui.placement import Placed
 from tui.shortening import shorten
-from tui.tones import DEGRADED, Piece, Pieces, Tone, mark
+from tui.tones import DEGRADED, FLAPPING, Piece, Pieces, Tone, mark
 from tui.view import MEASURE_OF, Group, Row
 
 
@@ -69,7 +69,7 @@ def _total(group: Group, column: Column, sight: Sight, width: int) -> Pieces:
 def _tally(group: Group, width: int) -> Pieces:
     """How many nodes of a group are in each state that is not simply up."""
     counter = Counter(
-        f"{DEGRADED} degraded"
+        (f"{DEGRADED} degraded" if node.is_degraded else f"{FLAPPING} flapping")
         if node.state == State.UP
         else f"{mark(node.state).shape} {node.state}"
         for node in group.nodes

@@ -17,7 +17,8 @@ from tui.graphs import columns_per_cell, sparkline
 from tui.look import Look, Sight
 from tui.measures import MEASURES
 from tui.shortening import shorten, shorten_path
-from tui.tones import DEGRADED, Piece, Pieces, Tone, mark, meter
+from tui.since import PASSED_WIDTH, PASSING, lasted, since
+from tui.tones import DEGRADED, FLAPPING, Piece, Pieces, Tone, mark, meter
 
 PERCENT_WIDTH: Final = 4
 _MOST: Final = 10_000
@@ -60,13 +61,30 @@ class Column:
     """Whether it comes only once the others have all the room they can use."""
 
 
-def _state(node: Node, _sight: Sight, width: int) -> Pieces:
+def badge_width(node: Node) -> int:
+    """How wide the state is, its marks, and how long it has been so where that matters."""
+    passed = PASSED_WIDTH if node.state in PASSING else 0
+    return 2 + cell_len(node.state) + 2 * len(_marks(node)) + passed
+
+
+def _marks(node: Node) -> list[str]:
+    marks = ((DEGRADED, node.is_degraded), (FLAPPING, node.vitals.flapping))
+    return [sign for sign, is_on in marks if is_on]
+
+
+def _state(node: Node, sight: Sight, width: int) -> Pieces:
     shape, tone = mark(node.state)
     word = shorten(node.state, width - 2)
-    pieces = (Piece(shape + " ", tone), Piece(word, tone))
-    if node.is_degraded and cell_len(word) + 4 <= width:
-        return *pieces, Piece(f" {DEGRADED}", Tone.WARM)
-    return pieces
+    pieces = [Piece(shape + " ", tone), Piece(word, tone)]
+    room = width - 2 - cell_len(word)
+    for sign in _marks(node):
+        if room >= 2:
+            pieces.append(Piece(f" {sign}", Tone.WARM))
+            room -= 2
+    passed = lasted(node, sight.moment)
+    if passed and len(passed) < room:
+        pieces.append(Piece(f" {passed}", tone))
+    return tuple(pieces)
 
 
 def _name(node: Node, _sight: Sight, width: int) -> Pieces:
@@ -132,12 +150,12 @@ def _load_tone(per_cpu: float) -> Tone:
     return Tone.HOT if per_cpu >= OVERLOAD else Tone.WARM if per_cpu >= BUSY_LOAD else Tone.PLAIN
 
 
-def _temperature(node: Node, sight: Sight, _width: int) -> Pieces:
+def _temperature(node: Node, sight: Sight, width: int) -> Pieces:
     hottest_dc = node.core.temperature_max_dc
     if hottest_dc is None:
         return (Piece(formats.ABSENT, Tone.FAINT),)
     tone = sight.look.heat(hottest_dc / HOTTEST_DC)
-    text = formats.temperature(hottest_dc)
+    text = shorten(formats.temperature(hottest_dc), width)
     return (Piece(text, Tone.PLAIN if tone is Tone.CALM else tone),)
 
 
@@ -184,21 +202,23 @@ def _age(node: Node, sight: Sight, _width: int) -> Pieces:
 
 def _note(node: Node, sight: Sight, width: int) -> Pieces:
     """Why and since when, for whatever is not simply up; else how the node is labelled."""
-    if node.state == State.UP and not node.is_degraded:
+    if node.state == State.UP and not node.is_problem:
         labels = " ".join(f"{key}={value}" for key, value in node.profile.labels.items())
         return (Piece(shorten(labels, width), Tone.AWAY),)
     tone = Tone.WARM if node.state == State.UP else mark(node.state).tone
-    since = f"since {formats.clock_time(node.vitals.since_wall_ms, sight.moment.wall_ms)}"
-    if not node.reason:
-        return (Piece(shorten(since, width), Tone.MUTED),)
-    room = width - cell_len(since) - 3
-    if room < cell_len(node.reason):
-        return (Piece(shorten(node.reason, width), tone),)
-    return Piece(node.reason, tone), Piece(f" · {since}", Tone.MUTED)
+    when = since(node, sight.moment)
+    flapping = f"{FLAPPING} flapping" * node.vitals.flapping
+    why = " · ".join(filter(None, (flapping, node.reason)))
+    if not why:
+        return (Piece(shorten(when, width), Tone.MUTED),)
+    room = width - cell_len(when) - 3
+    if room < cell_len(why):
+        return (Piece(shorten(why, width), tone),)
+    return Piece(why, tone), Piece(f" · {when}", Tone.MUTED)
 
 
 COLUMNS: Final = (
-    Column("state", "state", 8, 14, _state),
+    Column("state", "state", 8, 16, _state),
     Column("name", "name", 12, 32, _name),
     Column("cpu", "cpu", 4, 13, _cpu, is_number=True, is_measured=True),
     Column("trail", "cpu trail", 9, 16, _trail, is_measured=True, leaves=1, is_extra=True),

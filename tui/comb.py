@@ -9,7 +9,7 @@ from typing import Final
 
 from tui.fleet import Node
 from tui.look import Look, Sight
-from tui.tones import Piece, Tone, mark
+from tui.tones import DEGRADED, FLAPPING, Piece, Tone, mark
 
 CELL: Final = 2
 """Cells of the terminal that a node takes, its gap included."""
@@ -47,7 +47,9 @@ def cell(node: Node, sight: Sight, *, is_current: bool) -> Piece:
         if node.is_stale(sight.moment):
             shape, tone = _STALE_UP, Tone.AWAY
         elif node.is_degraded:
-            shape, tone = "!", Tone.WARM
+            shape, tone = DEGRADED, Tone.WARM
+        elif node.vitals.flapping:
+            shape, tone = FLAPPING, Tone.WARM
         else:
             tone = fullness(node, sight.look)
             shape = _UP[tone]
@@ -69,7 +71,8 @@ LEGEND: Final = (
     Piece("● calm  ", Tone.CALM),
     Piece("◆ filling  ", Tone.WARM),
     Piece("◉ full  ", Tone.HOT),
-    Piece("! degraded  ", Tone.WARM),
+    Piece(f"{DEGRADED} degraded  ", Tone.WARM),
+    Piece(f"{FLAPPING} flapping  ", Tone.WARM),
     Piece("○ silent", Tone.AWAY),
 )
 """What the shapes of nodes that are up mean."""

@@ -21,7 +21,11 @@ from shared.messages import (
     FocusUpdate,
     FromMaster,
     FromViewer,
+    GetNode,
     ListEvents,
+    ListOutages,
+    NodeDetail,
+    Outages,
     Snapshot,
 )
 from tui.clock import Clock
@@ -29,12 +33,18 @@ from tui.fleet import Fleet, Moment
 from tui.focus import Focus
 from tui.journal import Journal
 from tui.link import Link, LinkState
+from tui.mass import Mass, latest
+from tui.outages import OUTAGES_ASKED, Record
 from tui.pause import Pause
+from tui.since import fleet_wall_ms
 from tui.trail import Trails
 
 FLEET_EVENTS: Final = 500
 NODE_EVENTS: Final = 200
 """How many past events are asked for."""
+
+_BEARING: Final = frozenset({"state", "outage"})
+"""Events that may begin an outage, or end one, or tell its cause."""
 
 OTHER_CLOCK_MS: Final = 60_000
 """A master whose clock differs so much from what it should show has been booted anew, or is another
@@ -57,6 +67,8 @@ class Feed:
     ) -> None:
         self.link = Link(LinkState.CONNECTING, clock.mono_s(), address="the master")
         self.focus: Focus | None = None
+        self.record: Record | None = None
+        """How reliably the node in focus is there."""
         self.journal = Journal()
         self.pause: Pause | None = None
         self._fleet = Fleet()
@@ -86,6 +98,11 @@ class Feed:
             return self.pause.moment
         return self._fleet.moment(self._clock.mono_s(), self._clock.wall_ms())
 
+    def mass(self) -> Mass | None:
+        """Whether many nodes have just gone at once."""
+        now_wall_ms = fleet_wall_ms(self._fleet, self.moment())
+        return latest(self.journal.events, self._fleet, now_wall_ms)
+
     # --- what the user wants to see ------------------------------------------------------------
 
     def hold(self) -> None:
@@ -96,20 +113,22 @@ class Feed:
     def open_node(self, node_id: str) -> Focus:
         """Looks at a node closely from now on, and at no other."""
         self.focus = Focus(node_id, self._trails.open(node_id))
+        self.record = Record(node_id)
         self._remember(node_id)
         self._ask_for_focus()
         return self.focus
 
     def close_node(self) -> None:
         """Looks at the fleet only."""
-        self.focus = None
+        self.focus = self.record = None
         self._send(FocusNode(""))
 
     def follow_events(self) -> None:
         """Has events told from now on, and the latest of those that were."""
         if not self._follows_events:
             self._follows_events = True
-            self._ask_for_events()
+            if self.link.state is LinkState.LIVE:
+                self._ask_for_events()
 
     # --- what the source says --------------------------------------------------------------------
 
@@ -140,6 +159,10 @@ class Feed:
                     return
             case Events():
                 self.journal.add(message.events)
+                self._ask_for_news_of_record(message)
+            case Outages() | NodeDetail():
+                if self.record is None or not self.record.apply(message):
+                    return
             case _:
                 return
         self._changed()
@@ -163,7 +186,22 @@ class Feed:
         if self.focus is not None:
             self._send(FocusNode(self.focus.node_id))
             self._send(ListEvents(next(self._requests), NODE_EVENTS, self.focus.node_id))
+            self._ask_for_record()
             self.follow_events()
+
+    def _ask_for_record(self) -> None:
+        if self.record is not None:
+            node_id = self.record.node_id
+            self._send(ListOutages(next(self._requests), OUTAGES_ASKED, node_id))
+            self._send(GetNode(next(self._requests), node_id))
+
+    def _ask_for_news_of_record(self, told: Events) -> None:
+        # What comes before the first answer is history, and in that answer.
+        record = self.record
+        if record is None or record.outages is None:
+            return
+        if any(e.node_id == record.node_id and e.event in _BEARING for e in told.events):
+            self._ask_for_record()
 
     def _ask_for_events(self) -> None:
         if self._follows_events:

@@ -2,7 +2,7 @@
 
     db                  the text is in the name, a label, the address, the system, state or reason
     state:down          the state; several with commas: state:down,lost
-    is:fault            fault (whatever needs an eye), degraded, or stale
+    is:fault            fault (whatever needs an eye), degraded, flapping, or stale
     label:role=db       a label and its value; label:role for any value, * and ? as in file names
     name:web-*          the name; so too os: address: version: note:
     cpu>80  mem<=10     a measure: > >= < <= and a number; sizes as 10M, durations as 5m
@@ -53,6 +53,7 @@ _SUFFIXES: Final[Mapping[Unit, Mapping[str, float]]] = {
 _PROPERTIES: Final[Mapping[str, _Holds]] = {
     "fault": lambda node, _moment: node.is_problem,
     "degraded": lambda node, _moment: node.is_degraded,
+    "flapping": lambda node, _moment: node.vitals.flapping,
     "stale": lambda node, moment: node.is_stale(moment),
 }
 

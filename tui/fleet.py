@@ -103,6 +103,7 @@ class Profile:
         self.os = clean(info.os)
         self.agent_version = clean(info.agent_version)
         self.note = clean(info.note)
+        self.first_seen_wall_ms = info.first_seen_wall_ms
         self.labels = {clean(key): clean(value) for key, value in sorted(info.labels.items())}
         self.filesystems = tuple(clean(mount) for mount in info.filesystems)
         self.name_width = cell_len(self.name)
@@ -159,8 +160,10 @@ class Node:
 
     @cached_property
     def rank(self) -> int:
-        """Where it stands among problems; the lowest is the worst. What is degraded goes before."""
-        return _RANKS.get(self.state, _UNKNOWN_RANK) - self.is_degraded
+        """Where it stands among problems; the lowest is the worst. What is degraded, or comes and
+        goes, stands before what is not."""
+        is_worse = self.is_degraded or self.vitals.flapping
+        return _RANKS.get(self.state, _UNKNOWN_RANK) - is_worse
 
     @property
     def is_degraded(self) -> bool:
@@ -192,7 +195,8 @@ class Node:
     @cached_property
     def searchable(self) -> str:
         """All of its texts in one, without the difference of capitals: for finding it."""
-        return f"{self.profile.searchable}\n{self.state}\n{self.reason.casefold()}"
+        flapping = " flapping" * self.vitals.flapping
+        return f"{self.profile.searchable}\n{self.state}{flapping}\n{self.reason.casefold()}"
 
     @cached_property
     def core(self) -> Core:

@@ -5,8 +5,7 @@ from typing import Final, NamedTuple
 
 from rich.cells import cell_len
 
-from tui.columns import PERCENT_WIDTH, Column, has_meter
-from tui.tones import DEGRADED
+from tui.columns import PERCENT_WIDTH, Column, badge_width, has_meter
 from tui.view import Group, Row
 
 METER_MOST: Final = 24
@@ -104,10 +103,8 @@ def content_widths(rows: Sequence[Row]) -> dict[str, int]:
     """How wide the columns need to be whose content differs most from fleet to fleet."""
     nodes = [row for row in rows if not isinstance(row, Group)]
     titles = [cell_len(row.title) + 2 for row in rows if isinstance(row, Group)]
-    badges = {(node.state, node.is_degraded) for node in nodes}
-    states = [state + f" {DEGRADED}" * is_degraded for state, is_degraded in badges]
     return {
-        "state": 2 + max(map(cell_len, states), default=0 if nodes else 6),
+        "state": max(map(badge_width, nodes), default=8),
         "name": max([*(node.profile.name_width for node in nodes), *titles], default=0),
         "fullest": PERCENT_WIDTH + 1 + max((n.profile.mount_width for n in nodes), default=0),
     }

@@ -13,8 +13,10 @@ from rich.cells import cell_len
 from tui import formats
 from tui.fleet import Fleet, Moment, Node
 from tui.link import Link, LinkState
+from tui.mass import Mass, age, words
 from tui.pause import Pause
-from tui.tones import DEGRADED, Piece, Pieces, Tone, mark
+from tui.since import since
+from tui.tones import DEGRADED, FLAPPING, Piece, Pieces, Tone, mark
 from tui.view import Group, View
 
 _LINK_MARKS = {
@@ -75,9 +77,18 @@ def warning(link: Link, pause: Pause | None, now_wall_ms: int) -> Pieces:
     """The banner of any screen: a picture that is held goes before the link."""
     if pause is None:
         return banner(link)
-    since = formats.clock_time(pause.moment.wall_ms, now_wall_ms)
+    held = formats.clock_time(pause.moment.wall_ms, now_wall_ms)
     news = f"{formats.count(pause.missed)} changes" if pause.missed else "nothing"
-    return (Piece(f"‖ Paused at {since}: {news} since then", Tone.STRONG),)
+    return (Piece(f"‖ Paused at {held}: {news} since then", Tone.STRONG),)
+
+
+def notice(
+    link: Link, pause: Pause | None, mass: Mass | None, now_s: float, now_wall_ms: int
+) -> tuple[Pieces, Pieces]:
+    """The banner's left and right end: what is wrong with the picture goes before what it shows."""
+    if what := warning(link, pause, now_wall_ms):
+        return what, next_attempt(link, now_s)
+    return words(mass), age(mass)
 
 
 def forgotten() -> Pieces:
@@ -179,10 +190,11 @@ def inspection(node: Node, moment: Moment) -> tuple[Pieces, Pieces]:
 def condition(node: Node, moment: Moment) -> Pieces:
     """How a node is, since when, and why."""
     shape, tone = mark(node.state)
-    since = formats.clock_time(node.vitals.since_wall_ms, moment.wall_ms)
     how = [
-        Piece(f"{shape} {node.state}{f' {DEGRADED}' * node.is_degraded}", tone),
-        Piece(f" since {since}", Tone.MUTED),
+        Piece(f"{shape} {node.state}", tone),
+        Piece(f" {DEGRADED}" * node.is_degraded, Tone.WARM),
+        Piece(f" {FLAPPING} flapping" * node.vitals.flapping, Tone.WARM),
+        Piece(f" {since(node, moment)}", Tone.MUTED),
     ]
     if node.reason:
         how += (Piece("  "), Piece(node.reason, Tone.WARM if node.state == "up" else tone))

@@ -75,6 +75,9 @@ _UNKNOWN: Final = Mark("?", Tone.LATE)
 DEGRADED: Final = "!"
 """Follows the word of a state when something else is wrong with the node."""
 
+FLAPPING: Final = "≈"
+"""Follows it when the node comes and goes."""
+
 
 def mark(state: str) -> Mark:
     """How `state` is drawn; a state that only a newer master knows gets a question mark."""

@@ -2,12 +2,22 @@
 
 import math
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from shared import families as f
 from shared.inventory import FamilyInfo, FilesystemInfo, InterfaceInfo, Inventory
-from shared.messages import Event, FamilySample, FocusInventory, FocusUpdate, raw
-from tests.tui.fleets import MONO_MS, WALL_MS
+from shared.messages import (
+    Availability,
+    Event,
+    FamilySample,
+    FocusInventory,
+    FocusUpdate,
+    NodeDetail,
+    Outage,
+    TimeToDetect,
+    raw,
+)
+from tests.tui.fleets import MONO_MS, WALL_MS, info, vitals
 
 GIB: Final = 2**30
 CORES: Final = 8
@@ -306,4 +316,55 @@ def events_of(node_id: str, name: str) -> tuple[Event, ...]:
     return tuple(
         Event(number, WALL_MS - (9 - number) * 60_000, event, node_id, name, before, after, text)
         for number, (event, before, after, text) in enumerate(told, 1)
+    )
+
+
+def outages_of(
+    node_id: str, name: str, *, wall_ms: int = WALL_MS, is_away: bool = True
+) -> tuple[Outage, ...]:
+    """Four absences, the last of which lasts, unless the node `is_away` no more."""
+    hour_ms = 3_600_000
+    rebooted = (
+        "boot id changed",
+        "up for 42 s",
+        "no clean stop was recorded",
+        "also: agent and master did not reach each other for 12 s",
+    )
+    cut = ("the same process throughout", "the host was up: 9 samples were taken meanwhile")
+
+    def outage(number: int, hours: float, lasted_s: int | None, **more: Any) -> Outage:
+        from_ms = wall_ms - round(hours * hour_ms)
+        to_ms = None if lasted_s is None else from_ms + lasted_s * 1000
+        fields: dict[str, Any] = {"cause": "", "evidence": ()} | more
+        return Outage(number, node_id, name, from_ms, from_ms + 12_600, to_ms, **fields)
+
+    told = (
+        outage(3, 19.5, 1_900, cause="master-away", evidence=("the master was gone for 31 m 2 s",)),
+        outage(5, 9.2, 252, cause="host-rebooted", evidence=rebooted, clean=False),
+        outage(8, 4.0, 47, cause="network-cut", evidence=cut),
+        outage(9, 0.05, None),
+    )
+    return told if is_away else told[:-1]
+
+
+def node_detail(name: str) -> NodeDetail:
+    """The answer to a question about a node that has been away a little."""
+    day_s = 86_400
+    availability = (
+        Availability(day_s, day_s, 80),
+        Availability(7 * day_s, 7 * day_s, 9_000, 600),
+        Availability(30 * day_s, 12 * day_s, 9_000, 600),
+    )
+    soon = TimeToDetect(6_100, 12_600, 30_100, 3_000, 90)
+    return NodeDetail(
+        1,
+        MONO_MS,
+        info(name),
+        vitals(name),
+        raw(None),
+        (),
+        (),
+        availability,
+        None,
+        soon,
     )

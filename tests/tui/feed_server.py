@@ -22,7 +22,7 @@ from typing import Final
 from shared import messages as m
 from shared.connection import MasterConnection, Phase
 from shared.unix_socket import short_path
-from tests.tui.details import details, events_of
+from tests.tui.details import details, events_of, node_detail, outages_of
 from tests.tui.fleets import SimulatedFleet
 
 WAIT_S: Final = 10.0
@@ -84,6 +84,12 @@ class _Peer:
                     self.send(answer)
             case m.ListEvents(request=request, node=node):
                 self.send(m.Events(request, events_of(node or "id-web-1", "web-1")))
+            case m.ListOutages(request=request, node=node):
+                name = node.removeprefix("id-")
+                told = outages_of(node, name, wall_ms=_wall_ms(), is_away=False)
+                self.send(m.Outages(request, told))
+            case m.GetNode(node=node):
+                self.send(node_detail(node.removeprefix("id-")))
             case m.Ping():
                 if self._server.answers_pings:
                     self.send(m.Pong(message.token))

@@ -44,7 +44,7 @@ def tones(key: str, of: Node, width: int = 4) -> set[Tone]:
 def test_state_is_told_by_shape_and_word_as_well_as_tone() -> None:
     badges = {shown("state", node(state), 14) for state in State}
     assert len({badge[0] for badge in badges}) == len(State)
-    assert {badge[2:] for badge in badges} == set(State)
+    assert {badge[2:].split()[0] for badge in badges} == set(State)
 
 
 def test_state_that_nobody_knows_here_is_shown_with_a_question_mark() -> None:
@@ -55,6 +55,35 @@ def test_degraded_node_is_marked_beside_its_state() -> None:
     trouble = (Trouble("disks", "stuck", 41, "no answer"),)
     assert shown("state", node(troubles=trouble), 8) == "● up !"
     assert shown("state", node(conflict=True), 8) == "● up !"
+
+
+def test_node_that_comes_and_goes_is_marked_beside_its_state_and_in_words() -> None:
+    flapping = node(flapping=True)
+    assert shown("state", flapping, 8) == "● up ≈"
+    assert shown("state", node(flapping=True, conflict=True), 8) == "● up ! ≈"
+    assert shown("note", flapping, 60).startswith("≈ flapping · since ")
+    why = node(State.DOWN, flapping=True, reason="process died")
+    assert shown("note", why, 60).startswith("≈ flapping · process died · since ")
+    assert "flapping" in flapping.searchable
+    assert flapping.is_problem
+
+
+def test_passing_state_says_how_long_it_has_lasted() -> None:
+    since: dict[str, Any] = {"age_ms": 9_200, "since_wall_ms": WALL_MS - 3_200}
+    assert shown("state", node(State.LATE, **since), 14) == "▲ late 3.2 s"
+    assert shown("state", node(State.HUNG, **since), 14) == "■ hung 3.2 s"
+    assert shown("state", node(State.LATE, **since), 8) == "▲ late"
+    assert shown("state", node(State.DOWN, **since), 14) == "✗ down"
+    late = node(State.LATE, reason="no beat when promised", **since)
+    assert shown("note", late, 60) == "no beat when promised · for 3.2 s"
+
+
+def test_how_long_a_state_has_lasted_is_told_by_the_masters_clocks_alone() -> None:
+    of = node(State.LATE, age_ms=9_200, since_wall_ms=WALL_MS - 3_200)
+    sight = Sight(Moment(MONO_MS + 1_000, WALL_MS + 3_600_000))
+    assert text(BY_KEY["state"].draw(of, sight, 14)) == "▲ late 4.2 s"
+    unheard = node(State.AWAITED, seen_mono_ms=None, since_wall_ms=WALL_MS - 3_200)
+    assert text(BY_KEY["state"].draw(unheard, NOW, 16)) == "◔ awaited 3.2 s"
 
 
 def test_numbers_of_a_node_are_formatted() -> None:
@@ -195,7 +224,8 @@ def test_no_cell_is_wider_than_its_column_or_unprintable(
 
 
 def test_content_widths_leave_room_for_the_mark_of_a_degraded_node() -> None:
-    assert content_widths([node(State.LATE, conflict=True)])["state"] == cell_len("▲ late !")
+    assert content_widths([node(State.LATE, conflict=True)])["state"] == cell_len("▲ late ! 9.9 s")
+    assert content_widths([node(flapping=True)])["state"] == cell_len("● up ≈")
 
 
 def test_column_that_is_added_needs_no_more_than_its_own_row() -> None:

@@ -133,7 +133,7 @@ def test_value_that_is_not_known_satisfies_no_comparison_and_so_every_inverted_o
         ("in>5x", "a size, such as 512, 10M or 1.5G"),
         ("age>5w", "a duration, such as 30s, 5m, 2h or 3d"),
         ("state:gone", "expected state: and one of never-seen, joining, up"),
-        ("is:odd", "expected is: and one of fault, degraded, stale"),
+        ("is:odd", "expected is: and one of fault, degraded, flapping, stale"),
         ("state>down", "expected state:VALUE"),
         ("name:", "expected a value after name:"),
         ("colour:red", "there is no colour; expected one of state, is, label"),

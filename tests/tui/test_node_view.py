@@ -6,9 +6,20 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from shared.liveness import State
-from shared.messages import Delta, Events, FocusNode, FromViewer, ListEvents, raw
+from shared.messages import (
+    Delta,
+    Event,
+    Events,
+    FocusNode,
+    FromViewer,
+    GetNode,
+    ListEvents,
+    ListOutages,
+    Outages,
+    raw,
+)
 from tests.tui import details
-from tests.tui.fleets import MONO_MS, core, snapshot, vitals
+from tests.tui.fleets import MONO_MS, WALL_MS, core, snapshot, vitals
 from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, screen_lines
 from tui.app import Dashboard
 from tui.feed import PictureChanged
@@ -43,14 +54,19 @@ def test_enter_opens_the_node_under_the_cursor_and_escape_leaves_it() -> None:
     async def scenario() -> None:
         of = source()
         async with dashboard(of) as (app, pilot, _):
+            (follow,) = asked(of)
+            assert isinstance(follow, ListEvents)
+            assert (follow.node, follow.follow) == ("", True)
             await pilot.press("enter")
             assert screen_lines(app)[0].startswith(" ♥ lab ▸ db-1 ▸ overview")
-            first, past, follow = asked(of)
+            first, past, outages, all_of_it = asked(of)
             assert first == FocusNode(OPENED)
             assert isinstance(past, ListEvents)
             assert (past.node, past.follow) == (OPENED, False)
-            assert isinstance(follow, ListEvents)
-            assert (follow.node, follow.follow) == ("", True)
+            assert isinstance(outages, ListOutages)
+            assert outages.node == OPENED
+            assert isinstance(all_of_it, GetNode)
+            assert all_of_it.node == OPENED
             await pilot.press("escape")
             await pilot.pause()
             assert "3 nodes" in screen_lines(app)[1]
@@ -96,6 +112,16 @@ def test_tab_goes_around_the_pages_and_the_mouse_picks_one() -> None:
             assert "▸ processes" in screen_lines(app)[0]
             await pilot.click(Tabs, offset=(0, 0))
             assert "▸ processes" in screen_lines(app)[0]
+
+    run(scenario)
+
+
+def test_every_tab_is_in_sight_on_a_screen_of_80_columns() -> None:
+    async def scenario() -> None:
+        async with dashboard(source()) as (app, pilot, _):
+            await pilot.press("enter")
+            tabs = screen_lines(app)[3]
+            assert tabs.split() == [word for page in PAGES for word in (page.hotkey, page.short)]
 
     run(scenario)
 
@@ -269,5 +295,48 @@ def test_any_size_of_screen_will_do(size: tuple[int, int]) -> None:
             await pilot.pause()
             assert len(screen_lines(app)) == size[1] + 3
             assert "db-1" in screen_lines(app)[0]
+
+    run(scenario)
+
+
+def test_outages_are_shown_chosen_and_asked_for_again_when_one_ends() -> None:
+    async def scenario() -> None:
+        of = source()
+        async with dashboard(of, size=(100, 40)) as (app, pilot, _):
+            await pilot.press("enter", "o")
+            assert "No outages yet" in shown(app)
+            of.say(Outages(1, details.outages_of(OPENED, "db-1")), details.node_detail("db-1"))
+            await pilot.pause()
+            assert "1 of 4" in shown(app)
+            assert "still away" in shown(app)
+            assert "day 99.907 %" in shown(app)
+            await pilot.press("down", "j")
+            assert "3 of 4" in shown(app)
+            assert "boot id changed" in shown(app)
+            await pilot.press("up")
+            assert "2 of 4" in shown(app)
+            assert "boot id changed" not in shown(app)
+            asked(of)
+            of.say(Events(9, (Event(70, WALL_MS, "state", OPENED, "db-1", "down", "up"),)))
+            assert [type(message) for message in asked(of)] == [ListOutages, GetNode]
+            of.say(Events(9, (Event(71, WALL_MS, "state", "id-web-1", "web-1", "up", "late"),)))
+            assert asked(of) == []
+            await pilot.press("1", "down")
+            await pilot.press("o")
+            assert "2 of 4" in shown(app)
+
+    run(scenario)
+
+
+def test_outages_of_another_node_are_not_taken_for_this_ones() -> None:
+    async def scenario() -> None:
+        of = source()
+        async with dashboard(of, size=(100, 40)) as (app, pilot, _):
+            await pilot.press("enter", "o")
+            of.say(Outages(1, details.outages_of("id-web-1", "web-1")))
+            of.say(details.node_detail("web-1"))
+            await pilot.pause()
+            assert "No outages yet" in shown(app)
+            assert "Availability" not in shown(app)
 
     run(scenario)

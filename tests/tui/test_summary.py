@@ -13,6 +13,7 @@ from tests.tui.fleets import MONO_MS, WALL_MS, info, snapshot, vitals
 from tui import summary
 from tui.fleet import Fleet, Moment, Node, Profile
 from tui.link import Link, LinkState
+from tui.mass import Mass
 from tui.tones import Pieces, Tone
 
 NOW_S = 100.0
@@ -125,6 +126,21 @@ def test_inspection_tells_how_the_node_is_and_what_it_is() -> None:
         "10.0.3.7:51234 · Debian 12 · 8 cpus · 32G · 213 processes · 54° · agent 0.1.0 · role=db"
         " · spare"
     )
+
+
+def test_condition_says_for_how_long_of_a_state_that_passes_and_whether_it_flaps() -> None:
+    hung = vitals("db-1", State.HUNG, age_ms=18_000, since_wall_ms=WALL_MS - 12_000, flapping=True)
+    said = text(summary.condition(Node(Profile(info("db-1")), hung), Moment(MONO_MS, WALL_MS)))
+    assert said == "■ hung ≈ flapping for 12 s"
+
+
+def test_fault_of_the_picture_is_said_before_what_the_picture_shows() -> None:
+    mass = Mass("5 of 9 nodes fell silent at once", 3.2, 5, 5)
+    left, right = summary.notice(LIVE, None, mass, NOW_S, WALL_MS)
+    assert (text(left), text(right)) == ("▲ 5 of 9 nodes fell silent at once", "3.2 s ago")
+    left, right = summary.notice(LOST, None, mass, NOW_S, WALL_MS)
+    assert (text(left), text(right)) == ("This is the last picture: the link was reset", "dialling")
+    assert summary.notice(LIVE, None, None, NOW_S, WALL_MS) == ((), ())
 
 
 def test_inspection_of_a_node_that_never_linked_says_so() -> None:

@@ -5,6 +5,7 @@ from typing import Final
 from tui.pages.host import inventory, node_events, sensors, users
 from tui.pages.memories import memory
 from tui.pages.network import interfaces, routes, sockets
+from tui.pages.outages import outages
 from tui.pages.overview import overview
 from tui.pages.page import Page
 from tui.pages.processes import processes
@@ -12,16 +13,17 @@ from tui.pages.processors import processors
 from tui.pages.storage import storage
 
 PAGES: Final = (
-    Page("overview", "overview", "over", "1", ("system",), overview),
+    Page("overview", "overview", "all", "1", ("system",), overview),
     Page("cpu", "cpu", "cpu", "2", ("cpu",), processors),
     Page("memory", "memory", "mem", "3", ("memory", "swap"), memory),
-    Page("disks", "disks", "disk", "4", ("filesystems", "disks"), storage),
+    Page("disks", "disks", "fs", "4", ("filesystems", "disks"), storage),
     Page("network", "network", "net", "5", ("network",), interfaces),
     Page("processes", "processes", "proc", "6", ("processes",), processes),
     Page("sensors", "sensors", "sens", "7", ("sensors",), sensors),
     Page("users", "users", "who", "8", ("users",), users),
     Page("ports", "ports", "port", "9", ("connections",), sockets),
-    Page("routes", "routes", "route", "0", ("routes",), routes),
+    Page("routes", "routes", "rte", "0", ("routes",), routes),
+    Page("outages", "outages", "out", "o", (), outages),
     Page("inventory", "inventory", "inv", "i", (), inventory),
     Page("events", "events", "log", "e", (), node_events),
 )

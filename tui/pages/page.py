@@ -13,6 +13,7 @@ from tui import formats
 from tui.fleet import STALE_PERIODS, Node
 from tui.focus import Focus
 from tui.look import Sight
+from tui.outages import Record
 from tui.pages.parts import Field, cell, heading, muted, table
 from tui.tones import Piece, Pieces, Tone
 
@@ -30,6 +31,8 @@ class Choices:
     text: str = ""
     """Only processes that contain it."""
     step_s: int = STEPS_S[0]
+    outage: int = 0
+    """The number of the outage whose evidence is shown; 0: the latest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Scene:
     height: int
     choices: Choices = Choices()
     events: Sequence[Event] = ()
+    record: Record | None = None
 
 
 class Sheet(NamedTuple):

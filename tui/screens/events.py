@@ -95,9 +95,9 @@ class EventsScreen(Screen[None]):
             ),
             Line((Piece(what, Tone.MUTED),)),
         )
-        warning = summary.warning(feed.link, feed.pause, feed.wall_ms())
-        self._banner.display = bool(warning)
-        self._banner.show(Line(warning, summary.next_attempt(feed.link, feed.now_s())))
+        notice = summary.notice(feed.link, feed.pause, feed.mass(), feed.now_s(), feed.wall_ms())
+        self._banner.display = any(notice)
+        self._banner.show(Line(*notice))
         if not self._sheet.room.width:
             return
         if not shown:

@@ -77,6 +77,7 @@ class FleetScreen(Screen[None]):
 
     def on_mount(self) -> None:
         """The table, or the honeycomb, has the keys."""
+        self._feed.follow_events()  # what befalls many nodes at once is told as an event
         self._show_comb(self._is_comb)
 
     @property
@@ -235,9 +236,9 @@ class FleetScreen(Screen[None]):
             Line(summary.counts(feed.fleet, width - summary.width_of(arranged)), arranged),
             Line(summary.bar(feed.fleet.counts, width)),
         )
-        warning = summary.warning(feed.link, feed.pause, feed.wall_ms())
-        self._banner.display = bool(warning)
-        self._banner.show(Line(warning, summary.next_attempt(feed.link, now_s)))
+        notice = summary.notice(feed.link, feed.pause, feed.mass(), now_s, feed.wall_ms())
+        self._banner.display = any(notice)
+        self._banner.show(Line(*notice))
         is_current = feed.fleet.is_current
         if self._is_comb:
             self._comb.sync(self.view, sight, is_current=is_current)

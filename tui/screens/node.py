@@ -17,6 +17,7 @@ from tui.feed import Feed, PictureChanged
 from tui.fleet import Node
 from tui.look import Look, Sight
 from tui.pages import PAGES
+from tui.pages.outages import outage_beside
 from tui.pages.page import STEPS_S, Choices, Page, Scene, paint
 from tui.pages.processes import ORDERS, order_at
 from tui.widgets.lines import Line, Lines
@@ -26,10 +27,12 @@ from tui.widgets.tabs import Tab, Tabs
 
 _BY_KEY: Final = {page.key: page for page in PAGES}
 _PROCESSES: Final = "processes"
+_OUTAGES: Final = "outages"
 _GRAPHS: Final = frozenset({"overview", "cpu", "memory", "network"})
 
 _PAGE: Final = Binding.Group("Page", compact=True)
 _SORT: Final = Binding.Group("Sort", compact=True)
+_CHOOSE: Final = Binding.Group("Outage", compact=True)
 _ZOOM: Final = Binding.Group("Zoom", compact=True)
 
 
@@ -50,6 +53,8 @@ class NodeScreen(Screen[None]):
         ),
         Binding("t", "tree", "Tree"),
         Binding("slash", "search", "Filter"),
+        Binding("down,j", "choose(1)", "Earlier outage", group=_CHOOSE, priority=True),
+        Binding("up,k", "choose(-1)", "Later outage", group=_CHOOSE, priority=True),
         Binding("plus", "zoom(-1)", "Shorter graphs", group=_ZOOM, key_display="+"),
         Binding("minus", "zoom(1)", "Longer graphs", group=_ZOOM, key_display="-"),
     ]
@@ -95,10 +100,12 @@ class NodeScreen(Screen[None]):
         parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
     ) -> bool | None:
         """See `textual.dom.DOMNode`: what belongs to one page is offered on that page."""
-        if self._prompt.is_open and action in {"next", "page", "order", "tree", "zoom"}:
+        if self._prompt.is_open and action in {"next", "page", "order", "tree", "zoom", "choose"}:
             return False
         if action in {"order", "tree", "search"}:
             return self._page.key == _PROCESSES
+        if action == "choose":
+            return self._page.key == _OUTAGES
         return action != "zoom" or self._page.key in _GRAPHS
 
     def action_back(self) -> None:
@@ -128,6 +135,10 @@ class NodeScreen(Screen[None]):
     def action_search(self) -> None:
         """Asks which processes to show."""
         self._prompt.ask("processes with", self._choices.text)
+
+    def action_choose(self, steps: int) -> None:
+        """Shows the evidence of another outage."""
+        self._choose(outage=outage_beside(self._scene(), steps))
 
     def action_zoom(self, steps: int) -> None:
         """Makes a dot of the graphs stand for more time, or for less."""
@@ -187,7 +198,16 @@ class NodeScreen(Screen[None]):
         sight = Sight(self._feed.moment(), self._look)
         past = self._feed.journal.of(self._focus.node_id)
         height = max(1, room.height - self._head_lines)
-        return Scene(self._node, self._focus, sight, room.width, height, self._choices, past)
+        return Scene(
+            self._node,
+            self._focus,
+            sight,
+            room.width,
+            height,
+            self._choices,
+            past,
+            self._feed.record,
+        )
 
     @property
     def _head_lines(self) -> int:
@@ -205,11 +225,11 @@ class NodeScreen(Screen[None]):
             Line(summary.condition(self._node, moment), summary.age_of(self._node, moment)),
             Line(summary.facts(self._node)),
         )
-        warning = summary.warning(feed.link, feed.pause, feed.wall_ms())
+        notice = summary.notice(feed.link, feed.pause, feed.mass(), feed.now_s(), feed.wall_ms())
         if self._is_forgotten:
-            warning = summary.forgotten()
-        self._banner.display = bool(warning)
-        self._banner.show(Line(warning, summary.next_attempt(feed.link, feed.now_s())))
+            notice = summary.forgotten(), ()
+        self._banner.display = any(notice)
+        self._banner.show(Line(*notice))
         if self._sheet.room.width:
             sheet = paint(self._page, self._scene())
             self._sheet.show(sheet.head, sheet.body)
