@@ -31,6 +31,7 @@ from shared.config import load
 from shared.connection import ClientConnection
 from shared.errors import ConfigError, UserError
 from shared.link import Link
+from shared.only_one import only_one
 from shared.paths import StateFolder
 from shared.settings import LinkSettings, MasterSettings, Settings
 from shared.stream import SocketStream
@@ -183,7 +184,8 @@ def test_damaged_database_is_one_line_to_the_user_and_the_master_does_not_start(
 def test_second_master_on_a_folder_is_refused_and_leaves_the_first_alone(
     folder: StateFolder,
 ) -> None:
-    with daemon._only_one(folder), pytest.raises(UserError, match="another master runs on"):
+    held = only_one(folder.lock, "held")
+    with held, pytest.raises(UserError, match="another master runs on"):
         daemon.run(folder, LOOPBACK, LinkSettings())
 
 
