@@ -13,7 +13,7 @@ from tui.tones import Piece, Pieces, Tone
 
 _BOX_LEAST: Final = 36
 _GRAPH_LEAST: Final = 2
-_GRAPH_MOST: Final = 12
+_GRAPH_MOST: Final = 20
 RATE_LEAST: Final = 16 * 1024.0
 """Bytes a second: a graph of less is of noise."""
 

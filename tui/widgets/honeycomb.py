@@ -97,6 +97,7 @@ class Honeycomb(ScrollView, can_focus=True):
         """Other nodes stand in each line."""
         self._painted.clear()
         self._version = -1
+        self.sync(self._view, self._sight, is_current=self._is_current)
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
