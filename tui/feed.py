@@ -33,10 +33,9 @@ from tui.fleet import Fleet, Moment
 from tui.focus import Focus
 from tui.journal import Journal
 from tui.link import Link, LinkState
-from tui.mass import Mass, latest
+from tui.mass import Mass, Masses
 from tui.outages import OUTAGES_ASKED, Record
 from tui.pause import Pause
-from tui.since import fleet_wall_ms
 from tui.trail import Trails
 
 FLEET_EVENTS: Final = 500
@@ -73,6 +72,7 @@ class Feed:
         self.pause: Pause | None = None
         self._fleet = Fleet()
         self._trails = Trails()
+        self._masses = Masses(self.journal)
         self._clock = clock
         self._changed = changed
         self._send = send
@@ -100,8 +100,7 @@ class Feed:
 
     def mass(self) -> Mass | None:
         """Whether many nodes have just gone at once."""
-        now_wall_ms = fleet_wall_ms(self._fleet, self.moment())
-        return latest(self.journal.events, self._fleet, now_wall_ms)
+        return self._masses.latest(self._fleet, self.moment())
 
     # --- what the user wants to see ------------------------------------------------------------
 

@@ -12,7 +12,9 @@ from shared.causes import lasting
 from shared.liveness import State
 from shared.messages import Event
 from tui import formats
-from tui.fleet import Fleet
+from tui.fleet import Fleet, Moment
+from tui.journal import Journal
+from tui.since import fleet_wall_ms
 from tui.tones import Piece, Pieces, Tone, mark
 
 SHOWN_S: Final = 300.0
@@ -38,21 +40,40 @@ class Mass(NamedTuple):
     """How many of them are not back."""
 
 
-def latest(events: Sequence[Event], fleet: Fleet, now_wall_ms: int) -> Mass | None:
-    """The mass event that people should know of now, if there is one.
+class Masses:
+    """Watches a journal for mass events; looks through it again only when it has changed."""
 
-    `events` are oldest first; `now_wall_ms` is on the master's wall clock.
-    """
-    place = _latest_place(events, now_wall_ms - round(SHOWN_S * 1000))
-    if place is None:
-        return None
-    event = events[place]
-    fallen = _fallen(events, place, fleet)
-    nodes = [fleet.node(node_id) for node_id in fallen]
-    away = sum(node is not None and node.state not in _BACK for node in nodes)
-    if fallen and not away:
-        return None
-    return Mass(event.text, max(0, now_wall_ms - event.wall_ms) / 1000, len(fallen), away)
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._version = journal.version
+        self._event: Event | None = None
+        self._fallen: frozenset[str] = frozenset()
+
+    def __repr__(self) -> str:
+        return f"<Masses, {len(self._fallen)} fallen in the latest>"
+
+    def latest(self, fleet: Fleet, moment: Moment) -> Mass | None:
+        """The mass event that people should know of at `moment`, if there is one."""
+        if self._version != self._journal.version:
+            self._version = self._journal.version
+            self._look(fleet)
+        event, fallen = self._event, self._fallen
+        if event is None:
+            return None
+        ago_s = (fleet_wall_ms(fleet, moment) - event.wall_ms) / 1000
+        if ago_s > SHOWN_S:
+            return None
+        nodes = map(fleet.node, fallen)
+        away = sum(node is not None and node.state not in _BACK for node in nodes)
+        if fallen and not away:
+            return None
+        return Mass(event.text, max(0.0, ago_s), len(fallen), away)
+
+    def _look(self, fleet: Fleet) -> None:
+        events = self._journal.events
+        found = (event for event in reversed(events) if event.event == "mass")
+        self._event = next(found, None)
+        self._fallen = _fallen_with(self._event, events, fleet) if self._event else frozenset()
 
 
 def words(mass: Mass | None) -> Pieces:
@@ -69,23 +90,13 @@ def age(mass: Mass | None) -> Pieces:
     return () if mass is None else (Piece(f"{lasting(mass.ago_s)} ago"),)
 
 
-def _latest_place(events: Sequence[Event], since_wall_ms: int) -> int | None:
-    for place in reversed(range(len(events))):
-        if events[place].wall_ms < since_wall_ms:
-            return None
-        if events[place].event == "mass":
-            return place
-    return None
-
-
-def _fallen(events: Sequence[Event], place: int, fleet: Fleet) -> set[str]:
-    """The ids of the nodes that fell around the event at `place`."""
-    at_ms = events[place].wall_ms
+def _fallen_with(mass: Event, events: Sequence[Event], fleet: Fleet) -> frozenset[str]:
+    """The ids of the nodes that fell around a mass event."""
     fallen: set[str] = set()
     for event in events:
         if event.event == "state" and event.before == State.UP and event.after in _FALLEN:
             node = fleet.node(event.node_id)
             period_ms = node.vitals.period_ms if node is not None else _PERIOD_MS
-            if abs(event.wall_ms - at_ms) <= WINDOW_PERIODS * period_ms:
+            if abs(event.wall_ms - mass.wall_ms) <= WINDOW_PERIODS * period_ms:
                 fallen.add(event.node_id)
-    return fallen
+    return frozenset(fallen)

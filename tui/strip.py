@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 from shared.causes import Cause
 from shared.liveness import SEVERITY, State
 from shared.messages import Event, Outage
+from tui.outages import OUTAGES_ASKED
 from tui.tones import Piece, Pieces, Tone, mark
 
 DAY_MS: Final = 86_400_000
@@ -41,11 +42,15 @@ class Span(NamedTuple):
 
 
 def history(
-    state: Span, events: Iterable[Event], outages: Iterable[Outage], first_seen_wall_ms: int
+    state: Span,
+    events: Iterable[Event],
+    outages: Sequence[Outage] | None,
+    first_seen_wall_ms: int,
 ) -> list[Span]:
     """What is known of a node's past, in no order, and overlapping.
 
-    `state` is its present one, up to now; `events` are the node's own, oldest first.
+    `state` is its present one, up to now; `events` are the node's own, oldest first, and so are
+    `outages`: between those that are told it was there. None: they are not known.
     """
     now_ms = state.to_wall_ms
     changes = [event for event in events if event.event == "state"]
@@ -57,7 +62,11 @@ def history(
     )
     if changes and changes[0].before not in {"", State.NEVER_SEEN}:
         spans.append(Span(first_seen_wall_ms, changes[0].wall_ms, changes[0].before))
-    for outage in outages:
+    if outages is not None:
+        all_told = len(outages) < OUTAGES_ASKED
+        told_from_ms = first_seen_wall_ms if all_told else outages[0].from_wall_ms
+        spans.append(Span(told_from_ms, now_ms, State.UP))
+    for outage in outages or ():
         until_ms = now_ms if outage.to_wall_ms is None else outage.to_wall_ms
         spans.append(Span(outage.from_wall_ms, until_ms, state_in(outage)))
     return spans

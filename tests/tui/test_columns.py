@@ -13,14 +13,15 @@ from shared.liveness import State
 from shared.messages import Trouble, raw
 from shared.metrics import Core
 from tests.tui.fleets import MONO_MS, WALL_MS, core, info, vitals
-from tui import formats
+from tui import comb, formats
 from tui.cells import cells
 from tui.columns import BY_KEY, COLUMNS, Column
 from tui.fleet import Moment, Node, Profile
 from tui.look import Sight
 from tui.placement import Placed, content_widths, fit
 from tui.shortening import shorten, shorten_path
-from tui.tones import Pieces, Tone, meter
+from tui.tones import Piece, Pieces, Tone, meter
+from tui.view import Group
 
 NOW = Sight(Moment(MONO_MS, WALL_MS))
 
@@ -66,6 +67,16 @@ def test_node_that_comes_and_goes_is_marked_beside_its_state_and_in_words() -> N
     assert shown("note", why, 60).startswith("≈ flapping · process died · since ")
     assert "flapping" in flapping.searchable
     assert flapping.is_problem
+
+
+def test_cell_of_the_honeycomb_and_sum_of_a_group_tell_of_flapping() -> None:
+    flapping = node(flapping=True)
+    assert comb.cell(flapping, NOW, is_current=True) == Piece("≈", Tone.WARM)
+    assert comb.cell(node(conflict=True), NOW, is_current=True).text == "!"
+    group = Group("role", "db", [flapping, node(conflict=True)], is_folded=False)
+    place = [Placed(BY_KEY["note"], 0, 40)]
+    (said,) = cells(group, NOW, place, is_current=True)
+    assert text(said) == "≈ 1 flapping  ! 1 degraded"
 
 
 def test_passing_state_says_how_long_it_has_lasted() -> None:

@@ -113,6 +113,9 @@ def test_fault_is_whatever_stands_before_those_that_are_up() -> None:
     assert means("is:fault", node(state=State.DOWN))
     assert not means("is:degraded", node(state=State.DOWN))
     assert means("is:stale", node(state=State.DOWN))
+    flapping = node(flapping=True)
+    assert means("is:flapping is:fault !is:degraded flapping", flapping)
+    assert not means("is:flapping", troubled)
 
 
 def test_value_that_is_not_known_satisfies_no_comparison_and_so_every_inverted_one() -> None:

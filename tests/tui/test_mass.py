@@ -9,8 +9,9 @@ from tests.tui.fleets import MONO_MS, WALL_MS, snapshot, vitals
 from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, screen_lines
 from tests.tui.test_node_view import run
 from tui import mass
-from tui.fleet import Fleet
-from tui.mass import SHOWN_S
+from tui.fleet import Fleet, Moment
+from tui.journal import Journal
+from tui.mass import SHOWN_S, Masses
 from tui.tones import Pieces
 
 TEXT = "3 of 4 nodes fell silent at once; all of zone=eu-1: network or master?"
@@ -42,8 +43,11 @@ def renamed(known: Mapping[str, str], states: Mapping[str, str]) -> dict[str, st
     return {**known, **{name.replace("_", "-"): state for name, state in states.items()}}
 
 
-def said(told: list[Event], of: Fleet, now_wall_ms: int = WALL_MS) -> str:
-    found = mass.latest(told, of, now_wall_ms)
+def said(told: list[Event], of: Fleet) -> str:
+    journal = Journal()
+    masses = Masses(journal)
+    journal.add(told)
+    found = masses.latest(of, Moment(MONO_MS, WALL_MS))
     return " | ".join(filter(None, (text(mass.words(found)), text(mass.age(found)))))
 
 
@@ -91,6 +95,16 @@ def test_of_two_the_later_is_said() -> None:
     other = Event(60, WALL_MS - 2_000, "mass", text="all of them")
     assert said([*events(), other], fleet()).startswith("▲ all of them")
     assert said([], fleet()) == ""
+
+
+def test_nodes_that_return_or_fall_are_seen_without_new_events() -> None:
+    journal, of, moment = Journal(), fleet(), Moment(MONO_MS, WALL_MS)
+    masses = Masses(journal)
+    journal.add(events())
+    assert masses.latest(of, moment) == mass.Mass(TEXT, 14.0, 3, 3)
+    of.apply(Delta(MONO_MS, vitals=(vitals("web-1"),)), 0.0)
+    assert masses.latest(of, moment) == mass.Mass(TEXT, 14.0, 3, 2)
+    assert masses.latest(of, Moment(MONO_MS + 300_000, WALL_MS)) is None
 
 
 def banner(app: Any) -> str:

@@ -11,6 +11,7 @@ from shared.messages import Event, Outage
 from tests.tui.fleets import WALL_MS
 from tui import strip
 from tui.ascii import to_ascii
+from tui.outages import OUTAGES_ASKED
 from tui.strip import DAY_MS, UNKNOWN, Span
 from tui.tones import Pieces, Tone
 
@@ -39,7 +40,7 @@ def outage(hours: float, lasted_h: float | None, **changes: Any) -> Outage:
 
 def drawn(
     *events: Event,
-    outages: tuple[Outage, ...] = (),
+    outages: tuple[Outage, ...] | None = None,
     state: str = State.UP,
     since_h: float = 48.0,
     seen_h: float = 100.0,
@@ -65,13 +66,21 @@ def test_each_state_has_a_shape_of_its_own_as_well_as_a_tone() -> None:
     assert len(plain) == len(signs)
 
 
+def test_between_outages_the_node_was_there_as_far_back_as_they_are_told() -> None:
+    assert drawn(outages=(), since_h=1) == "━" * 24
+    assert drawn(outages=(outage(3.5, 0.1),), since_h=1, seen_h=12) == "·" * 12 + "━" * 8 + "✗━━━"
+    many = tuple(outage(5.5 - n / 1000, 0.0001) for n in range(OUTAGES_ASKED))
+    assert drawn(outages=many, since_h=1) == "·" * 18 + "✗" + "━" * 5
+    assert drawn(outages=None, since_h=1) == "·" * 23 + "━"
+
+
 def test_short_outage_takes_a_cell_of_its_own() -> None:
     assert drawn(outages=(outage(3.5, 0.001),)) == "━" * 20 + "✗" + "━" * 3
 
 
 def test_outage_that_lasts_reaches_to_the_end() -> None:
     away = drawn(outages=(outage(3.5, None),), state=State.DOWN, since_h=3.4)
-    assert away == "·" * 20 + "✗✗✗✗"
+    assert away == "━" * 20 + "✗✗✗✗"
 
 
 def test_worst_state_of_a_stretch_is_the_one_that_is_drawn() -> None:

@@ -88,7 +88,7 @@ def _day(scene: Scene) -> list[Pieces]:
     else:
         known = scene.record.outages if scene.record else None
         first_ms = node.profile.first_seen_wall_ms
-        spans = strip.history(present, scene.events, known or (), first_ms)
+        spans = strip.history(present, scene.events, known, first_ms)
     drawn = strip.states(spans, now_ms - strip.DAY_MS, now_ms, width)
     lines = (strip.strip(drawn), strip.axis(width), strip.legend(drawn))
     indent = Piece(" " * INDENT)
