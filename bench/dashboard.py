@@ -14,6 +14,7 @@ under 10 % of a core and every key within 100 ms; 10,000 nodes under 40 % and wi
 import argparse
 import os
 import random
+import re
 import statistics
 import subprocess
 import sys
@@ -140,6 +141,7 @@ def measure(nodes: int, seconds: float, rounds: int) -> dict[str, object]:
         delays_s: list[tuple[float, str]] = []
         typing = _cpu_ratio(terminal, lambda: delays_s.extend(_type(terminal, rounds)))
         rss_kib = cost_of(terminal.pid).rss_kib
+        _check_that_most_are_up(terminal.screen, nodes)
         terminal.type("q")
         terminal.close()
     delays_s.sort()
@@ -155,6 +157,17 @@ def measure(nodes: int, seconds: float, rounds: int) -> dict[str, object]:
         "key_max_ms": round(delays_ms[-1], 1),
         "slowest_key": delays_s[-1][1],
     }
+
+
+def _check_that_most_are_up(screen: Screen, nodes: int) -> None:
+    """Numbers of a fleet that has fallen silent would be too good.
+
+    Raises:
+        RuntimeError: it has.
+    """
+    found = re.search(r"● ([\d,]+) up", screen.row(1))
+    if found is None or int(found[1].replace(",", "")) < nodes * 0.95:
+        raise RuntimeError(f"most nodes are not up: {screen.row(1)}")
 
 
 def _cpu_ratio(terminal: DrivenTerminal, happen: Callable[[], None]) -> float:

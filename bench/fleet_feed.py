@@ -27,7 +27,7 @@ from master.node import Node
 from master.registry import Registry
 from master.store import Store
 from shared.clock import wall_ms
-from shared.liveness import Liveness, State
+from shared.liveness import BeatArrived, Joined
 from shared.messages import encode_body
 from shared.paths import StateFolder
 from shared.settings import LinkSettings, MasterSettings
@@ -37,8 +37,8 @@ BEATS_KEPT = 4
 """Different samples of a node, sent in turn: making them is not what is measured."""
 
 STEP_S = 0.02
-TROUBLED = {State.DOWN: 97, State.LATE: 61, State.LEFT: 83}
-"""Every so many nodes are in one of these states, for good."""
+SILENT_EVERY = 97
+"""One of so many has joined and never beats: it is down."""
 
 
 class SimulatedNodes:
@@ -53,9 +53,11 @@ class SimulatedNodes:
             node = self._add(host)
             samples = [encode_body(core(host, signs(host, (), 5.0 * k))) for k in range(BEATS_KEPT)]
             node.core = samples[0]
-            registry.seen(node, trio.current_time())
-            if node.liveness.state is State.UP:
+            if host.number % SILENT_EVERY == 0:
+                registry.seen(node, trio.current_time())
+            else:
                 self._beating.append((node, itertools.cycle(samples)))
+                self._beat(node, trio.current_time())
 
     async def run(self) -> None:
         """Beats, for ever."""
@@ -67,8 +69,14 @@ class SimulatedNodes:
             for turn in range(beaten, due):
                 node, samples = self._beating[turn % len(self._beating)]
                 node.core = next(samples)
-                self._registry.seen(node, now_s)
+                self._beat(node, now_s)
             beaten = due
+
+    def _beat(self, node: Node, now_s: float) -> None:
+        """What a session does when a beat arrives."""
+        arrived = BeatArrived(now_s, self._period_s, self._period_s)
+        self._registry.apply(node, arrived, now_s)
+        self._registry.seen(node, now_s)
 
     def _add(self, host: Host) -> Node:
         now_s = trio.current_time()
@@ -78,11 +86,8 @@ class SimulatedNodes:
         node.address = f"{host.ipv4}:40000"
         node.agent_version = found.agent_version
         node.period_ms = round(self._period_s * 1000)
-        state = next(
-            (state for state, every in TROUBLED.items() if host.number % every == 7), State.UP
-        )
-        node.liveness = Liveness(state, now_s, "" if state is State.UP else "simulated")
         self._registry.add(node)
+        self._registry.apply(node, Joined(self._period_s), now_s)
         return node
 
 
