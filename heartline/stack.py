@@ -119,7 +119,7 @@ class Stack:
         self, name: str, module: str, *flags: str, hear: Callable[[str], None] | None = None
     ) -> None:
         """Runs a module of this program as a child; `hear` is told each line that it prints."""
-        command = (sys.executable, "-m", module, "--data", str(self.folder.root), *flags)
+        command = (sys.executable, "-P", "-m", module, "--data", str(self.folder.root), *flags)
         log = self.folder.logs_dir / f"{name}.log"
         self._keep(Service(name, command, log, _import_path()), hear)
 
@@ -143,7 +143,7 @@ class Stack:
         self, name: str, *flags: str, environment: Mapping[str, str] | None = None
     ) -> Service:
         command = (
-            *(sys.executable, "-m", "heartline", name, "--with-parent"),
+            *(sys.executable, "-P", "-m", "heartline", name, "--with-parent"),
             *("--data", str(self.folder.root)),
             *self._options.shared,
             *flags,
