@@ -158,8 +158,9 @@ def test_master_is_lost_and_found_on_a_real_terminal(
     start(terminal, server)
     assert terminal.modes() == "1 1 0"
     server.kill()
-    screen = terminal.wait_for("This is the last picture")
-    assert "web-1" in screen
+    screen = terminal.wait_until(
+        lambda screen: "This is the last picture" in screen and "web-1" in screen
+    )
     assert "lost" in screen.splitlines()[0]
     server.greeting = lambda: [snapshot({"web-9": State.UP})]
     server.start()
@@ -188,8 +189,7 @@ def test_fleet_is_sorted_filtered_and_looked_into_while_the_master_dies(
     terminal.type_keys("6t")
     terminal.wait_for("├─ cron")
     server.kill()
-    screen = terminal.wait_for("This is the last picture")
-    assert "├─ cron" in screen
+    terminal.wait_until(lambda screen: "This is the last picture" in screen and "├─ cron" in screen)
     server.start()
     assert server.wait_for(FocusNode) == FocusNode("id-web-1")
     terminal.wait_until(lambda screen: "● live" in screen.splitlines()[0])
