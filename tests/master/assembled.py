@@ -17,9 +17,9 @@ import trio
 
 from master.audit import Audit
 from master.daemon import Master, Parts
-from master.entry import Peer
 from master.identities import AGENT
 from master.node import Node
+from master.opening import Peer
 from master.store import IN_MEMORY, Store
 from shared import messages as m
 from shared.certificates import CertificateAuthority, new_key_and_request, read_peer

@@ -11,8 +11,8 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master import session as session_module
-from master.entry import Established, Peer
 from master.identities import Identity
+from master.opening import Established, Peer
 from master.session import BYTES_PER_WINDOW, MESSAGES_PER_WINDOW, WINDOW_S
 from master.sessions import SHUNNED_S
 from master.store import StoreError

@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from master.entry import Peer
 from master.identities import VIEWER
+from master.opening import Peer
 from shared import messages as m
 from shared.certificates import Subject, key_from_request, new_key_and_request, read_peer
 from shared.errors import Violation

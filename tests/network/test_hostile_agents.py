@@ -16,8 +16,8 @@ import psutil
 import pytest
 import trio
 
-from master.entry import Peer
 from master.node import FAMILIES_LIMIT
+from master.opening import Peer
 from master.sessions import AgentSession
 from shared import messages as m
 from shared.certificates import new_key_and_request, read_peer
