@@ -72,7 +72,7 @@ class Memory(Protocol):
 
     def dialling(self) -> None: ...
 
-    def failed(self, error: str, *, denied: bool = False) -> None: ...
+    def failed(self, error: HeartlineError) -> None: ...
 
     def linked(self, sequence: int) -> m.Returned: ...
 
@@ -189,12 +189,12 @@ class Linker:
         try:
             link, answer = await self._dial(address, self._context(slot))
         except LinkBrokenError as error:
-            self._witness.failed(str(error))
+            self._witness.failed(error)
             return Ending("", str(error))
         except IdentityError as error:
             return self._without(slot, error)
         except DeniedError as error:
-            self._witness.failed(str(error), denied=True)
+            self._witness.failed(error)
             if error.code in Refusal.FINAL:
                 return self._without(slot, error)
             return Ending(error.code, str(error))

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from agent.clocks import Instant
 from agent.lastwords import LastWord, Run, Stretch
 from agent.wording import fit
+from shared.errors import DeniedError, HeartlineError, NobodyThereError
 from shared.messages import EndedRun, Returned
 
 SILENCE_PERIODS: Final = 2
@@ -66,6 +67,8 @@ class Recollection:
         self._link_silence_ms = 0
         self._attempts = 0
         self._denied = 0
+        self._refused_ms = 0
+        self._refused_at_ms: int | None = None
         self._attempt_error = ""
         self._gone_until(run.began)
 
@@ -89,12 +92,18 @@ class Recollection:
         if self._acked is None and self._since_ms is None:
             self._gone_until(now)
             self._begin_absence(now)
+        if self._refused_at_ms is not None:
+            self._refused_ms += now.awake_ms - self._refused_at_ms
+            self._refused_at_ms = None
         self._attempts += 1
 
-    def failed(self, error: str, *, denied: bool = False) -> None:
-        """It came to nothing. `denied`: a master answered, with a refusal."""
-        self._attempt_error = fit(error, _ERROR_CHARACTERS)
-        self._denied += denied
+    def failed(self, now: Instant, error: HeartlineError) -> None:
+        """It came to nothing, and why."""
+        self._attempt_error = fit(str(error), _ERROR_CHARACTERS)
+        if isinstance(error, DeniedError):
+            self._denied += 1
+        if isinstance(error, NobodyThereError):
+            self._refused_at_ms = now.awake_ms
 
     def linked(self, now: Instant, sequence: int) -> Returned:
         """A master has welcomed this agent, whose last beat was `sequence`: what it is told."""
@@ -169,6 +178,7 @@ class Recollection:
             link_silence_ms=self._link_silence_ms,
             attempts=self._attempts,
             denied=self._denied,
+            refused_ms=max(0, self._refused_ms),
             attempt_error=self._attempt_error,
             runs=self._runs,
             runs_left_out=self._left_out,
@@ -182,7 +192,7 @@ class Recollection:
         self._since_ms = self._told_after = None
         self._runs, self._left_out = (), 0
         self._link_code = self._link_error = self._attempt_error = ""
-        self._link_silence_ms = self._attempts = self._denied = 0
+        self._link_silence_ms = self._attempts = self._denied = self._refused_ms = 0
 
     def _look(self, now: Instant) -> None:
         self._stretch, self._looked = self._stretch_at(now), now

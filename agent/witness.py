@@ -5,6 +5,7 @@ Disks are written to in a thread, one write at a time; a disk that hangs delays 
 the latest word is written when it returns.
 """
 
+import math
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from agent.clocks import ReadClocks, read_clocks
 from agent.lastwords import LastWord, LastWords, Run
 from agent.oom_kills import Kernel
 from agent.recollection import Recollection
-from shared.errors import DeniedError
+from shared.errors import DeniedError, HeartlineError
 from shared.messages import Returned
 
 SYNC_EVERY_S: Final = 60.0
@@ -50,7 +51,7 @@ class Witness:
         self._kernel = kernel or Kernel()
         self._period_s = period_s
         self._sampled = sampled
-        self._synced_s = -SYNC_EVERY_S
+        self._synced_s = -math.inf
         self._changed = trio.Event()
         run = Run(boot_id, os.getpid(), int(trio.current_time() * 1000), clocks())
         previous = self._words.read()
@@ -85,9 +86,9 @@ class Witness:
         """An attempt to link begins."""
         self._recollection.dialling(self._clocks())
 
-    def failed(self, error: str, *, denied: bool = False) -> None:
-        """It came to nothing. `denied`: a master answered, with a refusal."""
-        self._recollection.failed(error, denied=denied)
+    def failed(self, error: HeartlineError) -> None:
+        """It came to nothing, and why."""
+        self._recollection.failed(self._clocks(), error)
 
     def linked(self, sequence: int) -> Returned:
         """What a master is told that has welcomed this agent, whose last beat was `sequence`."""
@@ -98,7 +99,9 @@ class Witness:
         was_away = self._recollection.is_away
         told = self._recollection.acknowledged(self._clocks(), acked, sequence)
         if was_away and not self._recollection.is_away:
-            self._changed.set()  # else the next run would tell again what is known already
+            # Else the next run, even after a loss of power, would tell again what is known already.
+            self._synced_s = -math.inf
+            self._changed.set()
         return told
 
     def link_ended(self, code: str, error: str, silence_s: float) -> None:

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -183,7 +184,7 @@ def _type(terminal: DrivenTerminal, rounds: int) -> Generator[tuple[float, str]]
         terminal.watch(rng.uniform(*PAUSE_S))
         before, shows = Before(terminal.screen), key.shows
         terminal.type(key.sent)
-        delay_s = terminal.time_until(lambda now, before=before, shows=shows: shows(before, now))
+        delay_s = terminal.time_until(partial(shows, before))
         if key.is_counted:
             yield delay_s, key.name
 

@@ -32,6 +32,6 @@ def complete_node(
 
 def node_argument(*, required: bool = True) -> Callable[[Any], Any]:
     """A node by name, by id, or by the unambiguous beginning of either."""
-    return click.argument(
-        "name", required=required, default=None if required else "", shell_complete=complete_node
-    )
+    if required:
+        return click.argument("name", shell_complete=complete_node)
+    return click.argument("name", required=False, default="", shell_complete=complete_node)

@@ -60,7 +60,7 @@ def row(node: Node, now_wall_ms: int) -> list[str | Cell]:
         formats.load(core.load_1m_centi if alive else None),
         node.address,
         _labels(node),
-        "identity conflict: " + node.reason if node.conflict else node.reason,
+        ": ".join(filter(None, ("identity conflict" if node.conflict else "", node.reason))),
     ]
 
 

@@ -88,13 +88,17 @@ _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _log: Final = logging.getLogger(__name__)
 
 
+def _print_at_once(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - what it was started for; somebody may wait on a pipe
+
+
 def run(
     folder: StateFolder,
     settings: MasterSettings,
     link: LinkSettings,
     *,
     reload: Reload | None = None,
-    print_line: Callable[[str], None] = print,
+    print_line: Callable[[str], None] = _print_at_once,
 ) -> int:
     """Runs a master on `folder` until SIGTERM or SIGINT; returns the exit code, 0.
 

@@ -168,12 +168,15 @@ class Outages:
             if not await self.log.save():
                 await trio.sleep(RETRY_S)
 
+    def stopping(self) -> None:
+        """The master is about to end its links, in order."""
+        self.life.stopped()
+
     async def stop(self) -> None:
         """The master ends: judges what has returned, and stores everything."""
         for away in [away for away in self._away.values() if away.returned_s is not None]:
             self._close(away)
         self._tell_unseen()
-        self.life.stopped()
         await self.log.save()
 
     async def of_node(self, node: Node) -> tuple[tuple[m.Availability, ...], m.Outage | None]:
@@ -225,8 +228,9 @@ class Outages:
         self.life.notice_stalls(returned_s)
         missing = self.life.missing(row.from_wall_ms, to_wall_ms, away.seen_s, returned_s)
         hung_s = 0.0
-        if row.how is How.HUNG and away.seen_s is not None and away.unlinked_s is not None:
-            hung_s = away.unlinked_s - away.seen_s
+        if row.how is How.HUNG and away.seen_s is not None:
+            unlinked_s = returned_s if away.unlinked_s is None else away.unlinked_s
+            hung_s = unlinked_s - away.seen_s
         absence = Absence(
             lasted_s=self._lasted_s(away, to_wall_ms, returned_s) + missing.stalled_s,
             is_exact=away.gone_s is not None,

@@ -4,6 +4,7 @@ What it could not see it does not hold against a node. Lives are told apart by t
 only one that goes on between them; stalls within this life by what the attentive clock left out.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -11,6 +12,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from master.store import Store
+from shared.absence import FOUND_S
 from shared.liveness import AWAITED_S
 
 MARK_EVERY_S: Final = 10.0
@@ -21,10 +23,6 @@ STALLS_KEPT: Final = 256
 
 BREAKING_STALL_S: Final = 10.0
 """A stall of this length makes agents give their links, or their attempts to link, up."""
-
-FOUND_S: Final = 2.0
-"""Agents wait about as long between two attempts as they have been without a master, and this
-long at the least."""
 
 
 class Missing(NamedTuple):
@@ -86,12 +84,13 @@ class OwnLife:
     def mark(self, now_s: float) -> None:
         """It is alive; stored now and then."""
         self.notice_stalls(now_s)
-        if self._marked_s is None or now_s - self._marked_s >= MARK_EVERY_S:
+        if self._marked_s is None or now_s >= self._marked_s + MARK_EVERY_S:
             self._marked_s = now_s
             self._write("alive_wall_ms = ?", self._wall_ms())
 
     def stopped(self) -> None:
-        """It ends in order."""
+        """It ends in order, now."""
+        self._marked_s = math.inf
         self._write("alive_wall_ms = ?, stopped = 1", self._wall_ms())
 
     def notice_stalls(self, now_s: float) -> None:
@@ -126,4 +125,5 @@ class OwnLife:
 
 
 def _finding_s(gap_s: float, until_return_s: float) -> float:
+    # Agents wait about as long between two attempts as they have been without a master.
     return max(0.0, min(until_return_s, gap_s + FOUND_S, AWAITED_S))

@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from shared.messages import EndedRun, Returned
 
@@ -23,6 +24,13 @@ SETTLING_S: Final = 120.0
 
 STILL_LEAST_S: Final = 2.0
 """Clocks of master and host part by less for many reasons."""
+
+BLUR_S: Final = 15.0
+"""The same across two lives of the master, or two runs of the agent: when the first ended is known
+as well as that."""
+
+FOUND_S: Final = 2.0
+"""An agent finds a master that is back within this, if it has not waited for it for long."""
 
 
 class How(StrEnum):
@@ -132,35 +140,38 @@ def story_of(departure: Departure, told: Returned) -> Story | None:
     )
 
 
-def shares_of(absence: Absence, story: Story) -> Shares:
+def shares_of(departure: Departure, absence: Absence, story: Story) -> Shares:
     """How long each of them kept the node away. `absence.is_exact` says whether what the host's
     clocks do not know of counts as time in which they stood still."""
-    told, runs = story.told, story.runs
+    told, runs = story.told, _not_told_before(absence, story)
     suspended_s = (told.suspended_ms + sum(run.suspended_ms for run in runs)) / 1000
-    apart_s = (told.away_ms + sum(run.away_ms for run in runs)) / 1000
-    gone = [run.gone_ms for run in runs]
-    known_gone_ms = [each for each in gone if each is not None]
-    by_agent_s = apart_s + suspended_s + sum(known_gone_ms) / 1000
-    is_whole = story.has_words and len(known_gone_ms) == len(gone)
+    apart_s = _apart_s(told, runs)
+    stalled_s = min(
+        apart_s - suspended_s, (told.stalled_ms + sum(run.stalled_ms for run in runs)) / 1000
+    )
+    gone_s = _gone_s(story)
     total_s = absence.lasted_s
-    if is_whole:
-        total_s = max(by_agent_s, absence.lasted_s) if absence.is_exact else by_agent_s
-    off_s = 0.0
-    if story.is_new_process:
-        off_s = sum(known_gone_ms) / 1000 if is_whole else max(0.0, total_s - apart_s - suspended_s)
+    if gone_s is not None:
+        by_host_s = apart_s + gone_s
+        total_s = max(by_host_s, absence.lasted_s) if absence.is_exact else by_host_s
+    stood_still_s = still_s(absence, story) if absence.is_exact else 0.0
+    off_s = max(0.0, total_s - apart_s) if gone_s is None else gone_s
+    if _ended_with_link(departure, story):
+        off_s, stood_still_s = off_s + stood_still_s, 0.0  # whatever the clocks did: nobody ran
+    hung_s = 0.0
     if story.has_rebooted:
-        off_s += _settling_s(told)
-        hung_s = 0.0  # what looked like its kernel was a proxy's, or went down soon after
+        off_s += _settling_s(told)  # and what looked like its kernel was a proxy's
     else:
         hung_s = min(off_s, absence.hung_s)
         off_s -= hung_s
-    stood_still_s = still_s(absence, story) if absence.is_exact else 0.0
     suspended_s += stood_still_s
-    stalled_s = (told.stalled_ms + sum(run.stalled_ms for run in runs)) / 1000
-    stalled_s = min(apart_s, stalled_s) + hung_s
+    stalled_s += hung_s
     master_s = min(absence.master_away_s, total_s)
     rest_s = max(0.0, total_s - off_s - suspended_s - master_s - stalled_s)
-    finding_s = min(rest_s, absence.finding_s)
+    # An agent that waits because nobody listened is finding the master again. Where the master's
+    # host did not even refuse, the network may have been cut as well.
+    waited_s = max(FOUND_S, told.refused_ms / 1000 - master_s)
+    finding_s = min(rest_s, absence.finding_s, waited_s)
     return Shares(
         total_s,
         off_s,
@@ -172,15 +183,63 @@ def shares_of(absence: Absence, story: Story) -> Shares:
     )
 
 
-def _settling_s(told: Returned) -> float:
-    dialled_at_s = (told.uptime_ms - told.away_ms - told.suspended_ms) / 1000
-    return min(told.away_ms / 1000, max(0.0, SETTLING_S - dialled_at_s))
-
-
 def still_s(absence: Absence, story: Story) -> float:
-    """How much longer the absence was by the master's clock than by the host's."""
-    silent_ms = story.told.silent_ms
-    if story.is_new_process or silent_ms is None:
+    """How much longer the absence was by the master's clock than by the host's; 0 where that
+    cannot be told, or is too little to say anything."""
+    told = story.told
+    is_sharp = absence.is_exact and not story.is_new_process
+    if story.is_new_process:
+        gone_s = _gone_s(story)
+        if gone_s is None:
+            return 0.0
+        by_host_s = gone_s + _apart_s(told, story.runs)
+    elif told.silent_ms is None:
         return 0.0
-    still_s = absence.lasted_s - silent_ms / 1000
-    return still_s if still_s >= STILL_LEAST_S else 0.0
+    else:
+        by_host_s = told.silent_ms / 1000
+    still_s = absence.lasted_s - by_host_s
+    return still_s if still_s >= (STILL_LEAST_S if is_sharp else BLUR_S) else 0.0
+
+
+def _gone_s(story: Story) -> float | None:
+    """How long no agent ran, by the host's clock; None where another boot, or a run that left no
+    word, came between."""
+    if not story.is_new_process:
+        return 0.0
+    if not story.has_words or story.has_rebooted:
+        return None
+    return sum(run.gone_ms or 0 for run in story.runs) / 1000
+
+
+def _ended_with_link(departure: Departure, story: Story) -> bool:
+    """Whether the run that had the link ended when the link did."""
+    if not story.is_new_process:
+        return False
+    if departure.how is How.BROKE:
+        return bool(story.runs) and story.runs[0].away_ms == 0
+    return departure.how is How.GOODBYE
+
+
+def _apart_s(told: Returned, runs: tuple[EndedRun, ...]) -> float:
+    """How long an agent ran and had no master, suspended or not."""
+    in_runs_ms = sum(run.away_ms + run.suspended_ms for run in runs)
+    return (told.away_ms + told.suspended_ms + in_runs_ms) / 1000
+
+
+def _not_told_before(absence: Absence, story: Story) -> tuple[EndedRun, ...]:
+    """The runs, the first without what it had told of an absence before this one: it was killed
+    before it knew that it had been heard."""
+    runs, gone_s = story.runs, _gone_s(story)
+    if not runs or gone_s is None or not absence.is_exact:
+        return runs
+    if gone_s + _apart_s(story.told, runs) < absence.lasted_s + BLUR_S:
+        return runs
+    return (replace(runs[0], away_ms=0, stalled_ms=0, suspended_ms=0), *runs[1:])
+
+
+def _settling_s(told: Returned) -> float:
+    """How long after booting a network was still missing. Where the master's host answered that
+    nobody listened, it was there."""
+    dialled_at_s = (told.uptime_ms - told.away_ms - told.suspended_ms) / 1000
+    missing_s = (told.away_ms - told.refused_ms) / 1000
+    return max(0.0, min(missing_s, SETTLING_S - dialled_at_s))

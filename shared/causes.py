@@ -68,10 +68,10 @@ def judge(departure: Departure, absence: Absence) -> Verdict:
             Cause.UNKNOWN,
             ("another agent with the same identity came back than the one that went",),
         )
-    shares = shares_of(absence, story)
+    shares = shares_of(departure, absence, story)
     cause = _largest(story, shares)
     if not absence.is_exact and still_s(absence, story):
-        paused = shares_of(replace(absence, is_exact=True), story)
+        paused = shares_of(departure, replace(absence, is_exact=True), story)
         if _largest(story, paused) is not cause:
             return Verdict(Cause.UNKNOWN, _of_clocks(absence, story.told))
     if cause is Cause.NETWORK_CUT and (refusal := _refusal(story.told)):
@@ -324,7 +324,7 @@ def _by_sight(departure: Departure, absence: Absence) -> Verdict:
     if 0 < absence.lasted_s <= absence.master_away_s + absence.finding_s:
         gone = _MASTER_GONE.format(lasting(absence.master_away_s))
         return Verdict(Cause.MASTER_AWAY, (gone, silence))
-    if is_same and departure.how is How.HUNG:
+    if is_same and absence.hung_s >= absence.lasted_s / 2:
         return Verdict(
             Cause.PROCESS_HUNG,
             ("the same process", "its host's kernel answered and it did not", silence),

@@ -8,7 +8,7 @@ from typing import Final, cast
 import trio
 
 from shared.addresses import Address
-from shared.errors import LinkBrokenError
+from shared.errors import LinkBrokenError, NobodyThereError
 from shared.stream import SocketStream, tls_client
 from shared.tcp import tune
 
@@ -22,7 +22,8 @@ async def connect(address: Address, context: ssl.SSLContext, server_name: str) -
     """A TLS stream to a master, whose name has been resolved anew.
 
     Raises:
-        LinkBrokenError: no such name, nobody there, or not our master.
+        NobodyThereError: the host is there, and no master on it.
+        LinkBrokenError: no such name, no answer, or not our master.
         trio.Cancelled: closes what was opened.
     """
     try:
@@ -30,7 +31,8 @@ async def connect(address: Address, context: ssl.SSLContext, server_name: str) -
     except UnicodeError as error:
         raise LinkBrokenError(f"{address.host} cannot be a host's name") from error
     except OSError as error:
-        raise LinkBrokenError(_reason(error)) from error
+        kind = NobodyThereError if _is_refusal(error) else LinkBrokenError
+        raise kind(_reason(error)) from error
     sock = socket.socket(fileno=tcp.socket.detach())
     try:
         tune(sock, user_timeout_s=USER_TIMEOUT_S, can_redial=True)
@@ -44,6 +46,10 @@ async def connect(address: Address, context: ssl.SSLContext, server_name: str) -
         stream.close()
         raise
     return stream
+
+
+def _is_refusal(error: OSError) -> bool:
+    return isinstance(_first_cause(error), ConnectionRefusedError)
 
 
 def _reason(error: OSError) -> str:

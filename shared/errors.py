@@ -42,6 +42,10 @@ class LinkBrokenError(HeartlineError):
     """The link ended without a goodbye: reset, timed out, or refused by the TLS layer."""
 
 
+class NobodyThereError(LinkBrokenError):
+    """The host is there, and nobody listens at that port: its kernel refused the connection."""
+
+
 class DeniedError(HeartlineError):
     """The master refused this side, with a code from `shared.messages.Refusal`."""
 

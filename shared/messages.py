@@ -398,6 +398,8 @@ class Returned(Message, frozen=True, array_like=True, gc=False):
     """To link anew, this one included."""
     denied: Count = 0
     """Those of them that a master answered with a refusal."""
+    refused_ms: Count = 0
+    """How long it waited to try again after the master's host had said that nobody listens."""
     attempt_error: Text = ""
     """Why the last of them failed."""
     runs: Annotated[tuple[EndedRun, ...], Meta(max_length=8)] = ()

@@ -95,7 +95,8 @@ def _folder(invocation: Invocation) -> Generator[StateFolder]:
         yield StateFolder(invocation.data.absolute())
         return
     with tempfile.TemporaryDirectory(prefix="heartline-demo-") as root:
-        yield StateFolder(Path(root))
+        invocation.data = Path(root)  # what the dashboard remembers is forgotten too
+        yield invocation.folder
 
 
 @contextmanager

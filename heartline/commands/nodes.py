@@ -28,6 +28,7 @@ from heartline.views import (
 )
 from shared import messages as m
 from shared.clock import wall_ms
+from shared.liveness import State
 from shared.text import clean
 
 _node_argument: Final = node_argument()
@@ -49,7 +50,13 @@ class Order(NamedTuple):
 
 
 @click.command()
-@click.option("--state", "states", multiple=True, help="Only nodes in this state; repeatable.")
+@click.option(
+    "--state",
+    "states",
+    type=click.Choice([state.value for state in State]),
+    multiple=True,
+    help="Only nodes in this state; repeatable.",
+)
 @click.option(
     "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Only nodes so labelled."
 )

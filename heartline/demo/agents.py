@@ -28,7 +28,7 @@ from heartline.demo.reports import FamilySender, Reports
 from heartline.demo.stage import Stage
 from shared.addresses import Address
 from shared.dialling import connect
-from shared.errors import DeniedError
+from shared.errors import DeniedError, LinkBrokenError
 from shared.settings import LinkSettings
 from shared.stream import LinkStream, SocketStream
 
@@ -119,7 +119,7 @@ class AgentProcess:
                     is_given_up = True
                     self.witness.link_ended("", "connection timed out", now_s - began_s)
                 self.witness.dialling()
-                self.witness.failed("no route to host")
+                self.witness.failed(LinkBrokenError("no route to host"))
             await self._stage.until(min(now_s + self._heart.period_s, until_s))
 
     def _new_linker(self) -> Linker:

@@ -10,6 +10,7 @@ from typing import Final
 from agent.clocks import Instant
 from agent.lastwords import LastWord, Run
 from agent.recollection import Recollection
+from shared.errors import HeartlineError
 from shared.messages import Returned
 from shared.settings import LinkSettings
 
@@ -48,9 +49,9 @@ class SimulatedWitness:
         """An attempt to link begins."""
         self._recollection.dialling(self._clocks())
 
-    def failed(self, error: str, *, denied: bool = False) -> None:
-        """It came to nothing."""
-        self._recollection.failed(error, denied=denied)
+    def failed(self, error: HeartlineError) -> None:
+        """It came to nothing, and why."""
+        self._recollection.failed(self._clocks(), error)
 
     def linked(self, sequence: int) -> Returned:
         """What a master is told that has welcomed this agent."""

@@ -11,10 +11,13 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner
+from msgspec.structs import replace
 
 from heartline import main as main_module
 from heartline.exits import MEANINGS, Exit
+from heartline.fleet import nodes_of
 from heartline.main import SECTIONS, cli, main
+from heartline.views import row
 from shared import VERSION
 from shared import messages as m
 from shared.inventory import Inventory
@@ -141,6 +144,30 @@ def test_nodes_are_chosen_by_state_and_label(
 ) -> None:
     _, out, _ = run("nodes", "--json", *arguments)
     assert [each["name"] for each in json.loads(out)] == names
+
+
+def test_a_state_that_does_not_exist_is_a_usage_error(run: Run) -> None:
+    code, _, err = run("nodes", "--state", "dwon")
+    assert code == Exit.USAGE
+    assert "'down'" in err
+
+
+@pytest.mark.parametrize("command", [["show"], ["label"], ["revoke", "--yes"], ["forget", "--yes"]])
+def test_a_missing_name_of_a_node_is_a_usage_error(run: Run, command: list[str]) -> None:
+    code, _, err = run("node", *command)
+    assert code == Exit.USAGE
+    assert "Missing argument 'NAME'" in err
+
+
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [("", "identity conflict"), ("no beat", "identity conflict: no beat")],
+)
+def test_a_conflict_is_shown_before_the_reason_if_there_is_one(reason: str, shown: str) -> None:
+    info, vitals = node("web-1", reason=reason)
+    snapshot = m.Snapshot(NOW_MONO_MS, (info,), (replace(vitals, conflict=True),), last=True)
+    (found,) = nodes_of([snapshot], 1_700_000_000_000)
+    assert row(found, 1_700_000_000_000)[-1] == shown
 
 
 def test_a_node_is_shown_with_its_vital_signs(master: FakeMaster, run: Run) -> None:

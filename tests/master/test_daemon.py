@@ -346,10 +346,17 @@ def test_file_that_is_no_configuration_is_a_user_s_error_whatever_is_in_it(
 
 def test_killed_master_starts_again_on_what_it_left(folder: StateFolder) -> None:
     program = [sys.executable, "-m", "heartline", "master", "--data", str(folder.root)]
+    # What is said into a pipe must arrive at once, whatever the tests' own environment makes of it.
+    environment = {key: text for key, text in os.environ.items() if key != "PYTHONUNBUFFERED"}
     for _ in range(2):
         with subprocess.Popen(
-            [*program, "--listen", "127.0.0.1:0"], stdout=subprocess.PIPE, text=True
+            [*program, "--listen", "127.0.0.1:0"],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment,
         ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("listening on 127.0.0.1:")
-            process.kill()
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline().startswith("listening on 127.0.0.1:")
+            finally:
+                process.kill()

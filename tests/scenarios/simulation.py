@@ -17,11 +17,11 @@ from agent.heart import Heart
 from agent.identity import Identity, IdentityFolder
 from agent.lastwords import Run
 from agent.linker import Linker
-from master.entry import Peer
+from master.opening import Peer
 from master.store import Store
 from shared import messages as m
 from shared.addresses import Address
-from shared.errors import DeniedError, LinkBrokenError
+from shared.errors import DeniedError, HeartlineError, NobodyThereError
 from shared.metrics import Core, Family
 from shared.paths import StateFolder
 from shared.settings import AgentSettings, LinkSettings, MasterSettings
@@ -159,7 +159,7 @@ class NoMemory:
 
     def dialling(self) -> None: ...
 
-    def failed(self, error: str, *, denied: bool = False) -> None: ...
+    def failed(self, error: HeartlineError) -> None: ...
 
     def linked(self, sequence: int) -> m.Returned:
         return m.Returned("", 0, 1, 0, 0, None, 0, 0, 0, 0)
@@ -215,7 +215,7 @@ class Simulation:
     def connect(self, peer: Peer) -> Wire:
         """A connection to the master's port."""
         if self.master is None:
-            raise LinkBrokenError("connection refused")
+            raise NobodyThereError("connection refused")
         return Wire() if self.is_frozen else self.master.connect(peer)
 
     def identity_of(self, host: Host) -> Identity:
