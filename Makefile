@@ -25,6 +25,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 up: $(ALL) ## Master, this host's agent and the dashboard, in this terminal (ARGS="--headless" …)
 	@$(BIN)/heartline up --data $(DATA) $(ARGS)
 
+.PHONY: demo
+demo: $(ALL) ## The dashboard on a simulated fleet in which something is always the matter (ARGS="--nodes 50" …)
+	@$(BIN)/heartline demo $(ARGS)
+
 .PHONY: test
 test: $(DEV) ## All tests (ARGS="-k name" …)
 	@.ci/system-packages
@@ -66,12 +70,14 @@ soak: $(DEV) ## The tests that take hours
 soak-detection: $(DEV) ## False alarms in ten node-days a row, beside other detectors; writes docs/detection.md
 	$(BIN)/python -m bench.detection_soak --write $(ARGS)
 
-.PHONY: bench bench-cost bench-bytes bench-detector bench-detection
-bench: bench-cost bench-bytes bench-detector bench-detection ## Every figure in the documentation, measured on this machine
+.PHONY: bench bench-cost bench-bytes bench-dashboard bench-detector bench-detection
+bench: bench-cost bench-bytes bench-dashboard bench-detector bench-detection ## Every figure in the documentation, measured on this machine
 bench-cost: $(DEV) ## CPU and memory of the agent beside node_exporter and collectd
 	$(BIN)/python -m bench.agent_cost $(ARGS)
 bench-bytes: $(DEV) ## Bytes of a beat beside node_exporter's page
 	$(BIN)/python -m bench.beat_bytes $(ARGS)
+bench-dashboard: $(DEV) ## What the dashboard costs and how soon it answers, beside 1,000 and 10,000 nodes
+	$(BIN)/python -m bench.dashboard $(ARGS)
 bench-detector: $(DEV) ## What the detector costs the master per beat
 	$(BIN)/python -m bench.detector_cost $(ARGS)
 bench-detection: $(DEV) ## How soon real faults of real processes are noticed (root)
