@@ -21,6 +21,7 @@ from tui.preferences import FILE_NAME, load
 from tui.themes import THEMES
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.honeycomb import Honeycomb
+from tui.widgets.key_line import KeyLine
 
 NODES = {
     "web-1": ("web", 1_000),
@@ -446,5 +447,29 @@ def test_viewer_behind_the_feed_says_by_how_much() -> None:
             of.say(Delta(MONO_MS))
             await pilot.pause()
             assert "behind" not in screen_lines(app)[0]
+
+    run(scenario)
+
+
+# --- the line of keys -----------------------------------------------------------------------------
+
+
+def test_last_line_shows_the_live_keys_and_the_mouse_presses_them() -> None:
+    async def scenario() -> None:
+        async with dashboard(source()) as (app, pilot, _):
+            last = screen_lines(app)[-1]
+            assert last.startswith(" ⏎ Open  / Filter  f Faults")
+            assert last.endswith("q Quit")
+            await pilot.click(KeyLine, offset=(last.index("Group") + 1, 0))
+            await pilot.pause()
+            assert "by role" in screen_lines(app)[1]
+            await pilot.click(KeyLine, offset=(79, 0))
+            await pilot.press("down", "enter")
+            await pilot.pause()
+            last = screen_lines(app)[-1]
+            assert last.startswith(" ←→ Page  Esc Back  +- Zoom")
+            await pilot.click(KeyLine, offset=(1, 0))
+            await pilot.pause()
+            assert "▸ events" in screen_lines(app)[0]
 
     run(scenario)

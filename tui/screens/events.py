@@ -5,13 +5,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from tui import summary
 from tui.feed import Feed, PictureChanged
 from tui.pages.host import events_sheet
 from tui.pages.parts import remark
 from tui.tones import Piece, Tone
+from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import Line, Lines
 from tui.widgets.prompt import Prompt
 from tui.widgets.sheet import Sheet
@@ -41,7 +41,7 @@ class EventsScreen(Screen[None]):
         yield self._banner
         yield self._sheet
         yield self._prompt
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """The list has the keys."""

@@ -9,7 +9,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from tui import comb, summary
 from tui.feed import Feed, PictureChanged
@@ -21,6 +20,7 @@ from tui.screens.node import NodeScreen
 from tui.view import UNFOLDED, View, labels_of
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.honeycomb import Honeycomb
+from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import Line, Lines
 from tui.widgets.prompt import Prompt
 
@@ -73,7 +73,7 @@ class FleetScreen(Screen[None]):
         yield self._comb
         yield self._inspector
         yield self._prompt
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """The table, or the honeycomb, has the keys."""

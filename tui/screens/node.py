@@ -10,7 +10,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from tui import summary
 from tui.feed import Feed, PictureChanged
@@ -20,6 +19,7 @@ from tui.pages import PAGES
 from tui.pages.outages import outage_beside
 from tui.pages.page import STEPS_S, Choices, Page, Scene, paint
 from tui.pages.processes import ORDERS, order_at
+from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import Line, Lines
 from tui.widgets.prompt import Prompt
 from tui.widgets.sheet import Sheet
@@ -81,7 +81,7 @@ class NodeScreen(Screen[None]):
         yield self._banner
         yield self._sheet
         yield self._prompt
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """The page has the keys."""

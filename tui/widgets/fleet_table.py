@@ -53,7 +53,7 @@ class FleetTable(ScrollView, can_focus=True):
     }
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open"),
+        Binding("enter", "open", "Open", key_display="⏎"),
         Binding("less_than_sign", "order(-1)", "Sort by the column before", show=False),
         Binding("greater_than_sign", "order(1)", "Sort by the next column", show=False),
         Binding("O", "reverse", "Sort the other way round", show=False),

@@ -25,7 +25,7 @@ class Honeycomb(ScrollView, can_focus=True):
     COMPONENT_CLASSES: ClassVar[set[str]] = set(TONE_CLASSES)
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "open", "Open"),
+        Binding("enter", "open", "Open", key_display="⏎"),
         Binding("left", "move(-1)", "Left", show=False),
         Binding("right", "move(1)", "Right", show=False),
         Binding("up,k", "move_line(-1)", "Up", show=False),
