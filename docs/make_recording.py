@@ -38,17 +38,27 @@ class Step(NamedTuple):
     then_s: float
 
 
+def _typed(text: str) -> tuple[Step, ...]:
+    return tuple(Step(character, 0.12) for character in text)
+
+
 STORY: Final = (
-    Step("", 30.0),  # a rack's switch fails
-    Step("Down", 0.4),
-    Step("Down", 0.4),
-    Step("Down", 0.4),
-    Step("Enter", 6.0),
-    Step("Escape", 2.0),
-    Step("/", 0.8),
-    *(Step(key, 0.15) for key in "label:role=gpu"),
-    Step("Enter", 5.0),
-    Step("Escape", 12.0),  # the rack is back
+    Step("", 12.0),  # hosts join; one agent is killed, one stopped
+    Step("h", 26.0),  # a rack's switch fails: its hosts are late, then down
+    Step("h", 0.5),
+    Step("Home", 4.0),
+    Step("/", 0.6),
+    *_typed("web-01.fra"),  # the host with a process that has run away
+    Step("Enter", 0.8),
+    Step("Enter", 7.0),
+    Step("6", 5.0),
+    Step("Escape", 1.0),
+    Step("Escape", 1.0),
+    Step("g", 0.5),
+    Step("Home", 6.0),  # the rack is back
+    Step("g", 0.2),
+    Step("Escape", 0.3),
+    Step("Home", 4.0),
 )
 
 

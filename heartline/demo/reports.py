@@ -24,7 +24,6 @@ class Reports:
         self._host = host
         self._stage = stage
         self._faults: Sequence[Fault] = stage.plan.of(host)
-        self._hastened: Mapping[Family, float] = {}
 
     def core(self) -> Core:
         """See `agent.heart.Vitals`."""
@@ -42,19 +41,10 @@ class Reports:
     def align(self, next_beat_s: float, period_s: float) -> None:
         """See `agent.heart.Vitals`; what is asked for is computed then."""
 
-    def hasten(self, periods_s: Mapping[Family, float]) -> None:
-        """See `agent.attention.Measuring`."""
-        self._hastened = periods_s
-
-    def detail_s(self, name: Family) -> float:
-        """How often a family is sent in full now."""
-        return min(hardware.detail_s(name), self._hastened.get(name, math.inf))
-
     def everything(self) -> Iterator[m.FromAgent]:
         """What a master that has just been linked to does not know yet."""
-        stage = self._stage
-        booted_s = signs(self._host, self._faults, stage.now_s()).booted_s
-        yield m.InventoryReport(m.raw(hardware.inventory(self._host, booted_s, stage.began_wall_s)))
+        wall_s = self._stage.began_wall_s
+        yield m.InventoryReport(m.raw(hardware.inventory(self._host, self.booted_s(), wall_s)))
         for name in FAMILIES:
             yield self.sample(name)
 
@@ -62,8 +52,8 @@ class Reports:
         """When the host was booted last."""
         return signs(self._host, self._faults, self._stage.now_s()).booted_s
 
-    def sample(self, name: Family) -> m.FamilySample:
-        """One family in full, as it is now."""
+    def sample(self, name: Family, hastened_s: float = math.inf) -> m.FamilySample:
+        """One family in full, as it is now, which is sent at least every `hastened_s`."""
         stage = self._stage
         now_s = stage.now_s()
         data = family(name, self._host, self._faults, now_s, stage.began_wall_s)
@@ -71,7 +61,7 @@ class Reports:
             family=name,
             mono_ms=round(trio.current_time() * 1000),
             wall_ms=round((stage.began_wall_s + now_s) * 1000),
-            period_ms=round(self.detail_s(name) * 1000),
+            period_ms=round(min(hardware.detail_s(name), hastened_s) * 1000),
             data=m.raw(data),
         )
 
@@ -104,9 +94,12 @@ class FamilySender:
             with trio.move_on_at(self._stage.began_s + due_s[name]):
                 await self._changed.wait()
                 continue
-            post(self._reports.sample(name))
+            post(self._reports.sample(name, self._hastened_s(name)))
+
+    def _hastened_s(self, name: Family) -> float:
+        return self._hastened.get(name, math.inf)
 
     def _next_due_s(self, name: Family) -> float:
-        period_s = min(hardware.detail_s(name), self._hastened.get(name, math.inf))
+        period_s = min(hardware.detail_s(name), self._hastened_s(name))
         phase_s = unit(self._host.key, 200, FAMILIES.index(name)) * period_s
         return (math.floor((self._stage.now_s() - phase_s) / period_s) + 1) * period_s + phase_s

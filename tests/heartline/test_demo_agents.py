@@ -181,3 +181,15 @@ def unacknowledged(sock: socket.socket) -> int:
     """Segments that the other end's kernel has not confirmed: tcpi_unacked of tcp(7)."""
     info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
     return int.from_bytes(info[24:28], sys.byteorder)
+
+
+async def test_host_that_is_looked_at_beats_and_tells_its_processes_faster(tmp_path: Path) -> None:
+    async with performance(tmp_path) as (cluster, _):
+        node = cluster.node(HOST.name)
+        await eventually(lambda: node.liveness.state is State.UP and node.session)
+        assert node.families["processes"].sample.period_ms == 60_000
+        session = node.session
+        assert session is not None
+        session.link.post(m.Attend(1_000, 2_000, 10_000))
+        await eventually(lambda: node.families["processes"].sample.period_ms == 2_000)
+        session.link.post(m.Attend(1_000, 2_000, 0))
