@@ -107,6 +107,7 @@ def test_tab_goes_around_the_pages_and_the_mouse_picks_one() -> None:
             assert "▸ memory" in screen_lines(app)[0]
             await pilot.press("shift+tab", "left", "left")
             assert "▸ events" in screen_lines(app)[0]
+            await pilot.pause()  # until the page that was left is gone
             x = screen_lines(app)[3].index("6 proc")
             await pilot.click(Tabs, offset=(x + 2, 0))
             assert "▸ processes" in screen_lines(app)[0]
