@@ -14,6 +14,7 @@ from typing import Final, Protocol, TypeAlias
 
 import trio
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent import renewal
 from agent.attention import Attention
@@ -22,6 +23,7 @@ from agent.heart import Heart
 from agent.identity import Identity, IdentityFolder
 from agent.keys import KeyMakingError
 from agent.lastwords import Run
+from agent.patience import Patience
 from shared import VERSION
 from shared import messages as m
 from shared.addresses import Address, parse_address
@@ -35,7 +37,6 @@ from shared.errors import (
     RemoteProtocolError,
 )
 from shared.messages import Parting, Refusal
-from shared.patience import Silence, Verdict, judge, next_look_s
 from shared.renewal import renewal_due_in_s, renewal_retry_s
 from shared.settings import AgentSettings, LinkSettings
 from shared.stream import LinkStream
@@ -52,6 +53,11 @@ STABLE_S: Final = 10.0
 """A link that lasted this long was a good one: the back-off begins anew. A master that welcomes and
 breaks off at once is not hammered."""
 
+RENEWED_S: Final = 1.0
+"""A link on which the key was due for renewal this late, and was renewed, was a good one too,
+however short a life certificates are given. Sooner happens to a host that was off for long, once: a
+master that wants it over and over is not to keep this host busy with keys and handshakes."""
+
 _log: Final = logging.getLogger(__name__)
 
 
@@ -62,6 +68,8 @@ class Ending(Struct, frozen=True):
     text: str
     again_at_once: bool = False
     """There is another key to dial with."""
+    was_good: bool = False
+    """It did what it was for, however short it was."""
 
 
 class Memory(Protocol):
@@ -102,7 +110,7 @@ class Linker:
         self._folder = folder
         self._identity = identity
         self._settings = settings
-        self._link_settings = link_settings
+        self._patience = Patience(link_settings)
         self._heart = heart
         self._attention = attention
         self._witness = witness
@@ -153,13 +161,12 @@ class Linker:
             ending = await self._one_link(address)
             if ending.code == Parting.REVOKED:
                 raise DeniedError(ending.code, ending.text)
-            # Once in a row only: no master can keep this host busy with keys and handshakes.
-            was_at_once = ending.again_at_once and not was_at_once
+            was_good = ending.was_good or trio.current_time() - began_s >= STABLE_S
+            if was_good:
+                delays = delays_s(self._rng)
+            was_at_once = ending.again_at_once and (was_good or not was_at_once)
             if was_at_once:
                 continue
-            is_stable = trio.current_time() - began_s >= STABLE_S
-            if is_stable:
-                delays = delays_s(self._rng)
             delay_s = self._delay_s(ending, delays)
             _log.warning(
                 "link ended",
@@ -169,7 +176,7 @@ class Linker:
                     "again_in_s": round(delay_s, 1),
                 },
             )
-            if not is_stable:
+            if not was_good:
                 address = next(masters)
             await trio.sleep(delay_s)
 
@@ -237,13 +244,16 @@ class Linker:
     async def _linked(self, link: AgentLink, welcome: m.Welcome) -> Ending:
         self._link = link
         self._attention.set_period(welcome.period_ms)
+        renewal_in_s = renewal_due_in_s(welcome, self._rng)
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._heart.run, link.post)
                 nursery.start_soon(self._attention.run)
-                nursery.start_soon(self._keep_patience, link)
-                nursery.start_soon(self._renew_in_time, link, welcome)
+                nursery.start_soon(self._patience.keep, link)
+                nursery.start_soon(
+                    self._renew_in_time, link, renewal_in_s, renewal_retry_s(welcome)
+                )
                 for message in self._everything():
                     link.post_bulk(message)
                 link.post(self._witness.linked(self._heart.sequence))
@@ -257,7 +267,7 @@ class Linker:
             if self._leaving is None:  # else there is still a goodbye to be said
                 link.break_off("closed on this side")
                 self._link = None
-        return ending
+        return replace(ending, was_good=ending.again_at_once and renewal_in_s >= RENEWED_S)
 
     async def _read(self, link: AgentLink) -> Ending:
         try:
@@ -290,33 +300,14 @@ class Linker:
         if told is not None:
             link.post(told)
 
-    async def _keep_patience(self, link: AgentLink) -> None:
-        settings, pinged_s = self._link_settings, -1.0
-        while True:
-            silence = Silence(link.heard_s, link.blocked_s, pinged_s)
-            await trio.sleep_until(next_look_s(silence, settings))
-            now_s = trio.current_time()
-            match judge(Silence(link.heard_s, link.blocked_s, pinged_s), settings, now_s):
-                case Verdict.PING:
-                    pinged_s = now_s
-                    link.post(m.Ping(int(now_s * 1000)))
-                case Verdict.SILENT:
-                    link.break_off(f"nothing was heard for {settings.read_timeout_s:g} s")
-                    return
-                case Verdict.SLOW:
-                    link.break_off(f"nothing was taken for {settings.write_timeout_s:g} s")
-                    return
-                case Verdict.WAIT:
-                    pass
-
-    async def _renew_in_time(self, link: AgentLink, welcome: m.Welcome) -> None:
-        await trio.sleep(renewal_due_in_s(welcome, self._rng))
+    async def _renew_in_time(self, link: AgentLink, due_in_s: float, retry_s: float) -> None:
+        await trio.sleep(due_in_s)
         while True:
             try:
                 link.post(await renewal.begin(self._folder, self._identity))
             except (KeyMakingError, IdentityError) as error:
                 _log.error("the key cannot be renewed now", extra={"reason": str(error)})
-            await trio.sleep(renewal_retry_s(welcome))
+            await trio.sleep(retry_s)
 
     async def _renew_first(self, link: AgentLink) -> Ending:
         try:
@@ -347,6 +338,7 @@ class Linker:
     def _blocked(self) -> None:
         if self._link is not None and self._nursery is not None:
             self._nursery.start_soon(self._link.drain)
+            self._patience.look_again()
 
     async def _say_goodbye(self) -> None:
         link, self._link = self._link, None
