@@ -12,6 +12,8 @@ Rules:
 - What goes wrong with the peer is a `LinkBrokenError` that says how.
 """
 
+import errno
+import os
 import select
 import socket
 import ssl
@@ -20,12 +22,14 @@ from typing import Final, Protocol, cast
 import trio
 
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
-from shared.tcp import bytes_received, unacknowledged
+from shared.tcp import bytes_received, unacknowledged, was_reset
 
 RECEIVE_BYTES: Final = 16 * 1024
 """One TLS record at most, and the most one peer is read before the others get their turn."""
 
 _READS_BEFORE_YIELDING: Final = 8
+
+_RESET: Final = os.strerror(errno.ECONNRESET).lower()
 
 
 class LinkStream(Protocol):
@@ -128,6 +132,8 @@ class SocketStream:
                 raise _broken(error) from error
             else:
                 self._keep_to_budget()
+                if not data and was_reset(sock):
+                    raise LinkBrokenError(_RESET)
                 return data
 
     def send_nowait(self, data: bytes) -> bool:

@@ -5,6 +5,7 @@ Every option is guarded: where a kernel lacks one, the link's own timeouts still
 
 import socket
 import struct
+import sys
 from typing import Final
 
 _TCP_RTO_MAX_MS: Final = 44
@@ -28,6 +29,10 @@ _UNACKED_OFFSET: Final = 24
 
 _BYTES_RECEIVED_OFFSET: Final = 128
 """`tcpi_bytes_received` in `struct tcp_info` (linux/tcp.h), since Linux 4.1."""
+
+_TCP_CLOSE: Final = 7
+"""`tcpi_state`, the first byte, of a connection that was reset; one whose peer has closed it waits
+to be closed here (net/tcp_states.h)."""
 
 
 def tune(sock: socket.socket, *, user_timeout_s: float, can_redial: bool = False) -> None:
@@ -78,6 +83,20 @@ def unacknowledged(sock: socket.socket) -> int | None:
         return None
     (count,) = struct.unpack_from("=I", info, _UNACKED_OFFSET)
     return int(count)
+
+
+def was_reset(sock: socket.socket) -> bool:
+    """Whether the connection at whose end a read has arrived was reset, and not closed in order.
+
+    OpenSSL says the same of both. False where the kernel does not tell.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
+    except OSError:
+        return False  # not TCP
+    return info[:1] == bytes([_TCP_CLOSE])
 
 
 def _try_option(sock: socket.socket, option: int | None, value: int) -> bool:

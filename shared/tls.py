@@ -18,6 +18,11 @@ from shared.errors import IdentityError
 _NO_CHECK_TIME: Final = ssl.VerifyFlags(0x200000)
 """X509_V_FLAG_NO_CHECK_TIME (OpenSSL x509_vfy.h); Python has no name for it."""
 
+_NO_FAREWELL: Final = getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+"""The end of the stream is the end, whether TLS was told of it or not: the protocol says goodbye by
+itself, and its frames know their length. OpenSSL would write a complaint to the socket instead, and
+with that wipe away how the connection ended (`shared.tcp.was_reset`)."""
+
 
 def master_context(ca_pem: bytes, key_pem: bytes, certificate_pem: bytes) -> ssl.SSLContext:
     """The context of a master's port, for clients with and without a certificate.
@@ -33,6 +38,7 @@ def master_context(ca_pem: bytes, key_pem: bytes, certificate_pem: bytes) -> ssl
     context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags |= ssl.VERIFY_X509_STRICT | _NO_CHECK_TIME
     context.num_tickets = 0
+    context.options |= _NO_FAREWELL
     load_leaf(context, key_pem, certificate_pem)
     return context
 
@@ -45,6 +51,7 @@ def client_context(ca_pem: bytes, identity: Path | None = None) -> ssl.SSLContex
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.options |= _NO_FAREWELL
     context.hostname_checks_common_name = False
     context.verify_flags |= ssl.VERIFY_X509_STRICT | _NO_CHECK_TIME
     try:

@@ -1,6 +1,7 @@
 """Streams over real sockets, plain and TLS: whole, in order, and ended in words."""
 
 import datetime as dt
+import os
 import socket
 import ssl
 import struct
@@ -177,13 +178,22 @@ async def test_closed_stream_says_so() -> None:
             await one.wait_writable()
 
 
-async def test_reset_is_told_in_the_kernels_words() -> None:
-    async with streams(tls=False) as (one, other):
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_reset_is_told_in_the_kernels_words(*, tls: bool) -> None:
+    async with streams(tls=tls) as (one, other):
         linger = struct.pack("ii", 1, 0)
         other.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         other.close()
         with pytest.raises(LinkBrokenError, match="connection reset by peer"):
             await one.receive_some()
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+async def test_end_without_a_word_is_no_reset(*, tls: bool) -> None:
+    async with streams(tls=tls) as (one, other):
+        ended = other.socket.detach()  # as a process ends that is killed: TLS is not asked
+        os.close(ended)
+        assert await one.receive_some() == b""
 
 
 async def test_peer_that_never_stops_sending_does_not_stop_the_loop() -> None:
