@@ -1,5 +1,7 @@
 """The keys of the screen in its last line, as far as they fit; the mouse presses them.
 
+What holds everywhere comes last and gives way last: the way out is always in sight.
+
 One widget that paints a line. The toolkit's own footer has a widget for each key and makes them
 anew whenever the focus moves, which is most of what it costs to open a screen.
 """
@@ -28,6 +30,13 @@ class _Hint(NamedTuple):
     meaning: str
     actions: Sequence[tuple[str, Any]]
     """For each key of `keys` what it does, and for whom."""
+    is_everywhere: bool = False
+    """Whether it is a key of the application, and not of one screen."""
+
+    @property
+    def width(self) -> int:
+        """In cells."""
+        return cell_len(self.keys) + 1 + cell_len(self.meaning)
 
 
 class KeyLine(Widget):
@@ -48,7 +57,7 @@ class KeyLine(Widget):
         """See `textual.widget.Widget.render_line`."""
         width, beneath = self.content_size.width, background(self)
         pieces = [Piece(" ")]
-        for hint in self._hints if not y else ():
+        for hint in _fitting(self._hints, width) if not y else ():
             pieces += (
                 Piece(hint.keys, Tone.BRAND),
                 Piece(f" {hint.meaning}"),
@@ -59,8 +68,8 @@ class KeyLine(Widget):
     async def on_click(self, event: events.Click) -> None:
         """Does what the key under the mouse does; beside it, what its first key does."""
         x = 1
-        for hint in self._hints:
-            end = x + cell_len(hint.keys) + 1 + cell_len(hint.meaning)
+        for hint in _fitting(self._hints, self.content_size.width):
+            end = x + hint.width
             if x <= event.x < end:
                 is_group = len(hint.actions) > 1 and event.x - x < len(hint.actions)
                 action, node = hint.actions[event.x - x if is_group else 0]
@@ -93,4 +102,19 @@ def _hints(screen: Screen[Any]) -> Iterator[_Hint]:
     for uses in groups.values():
         keys = "".join(text.partition("\n")[0] for text, _, _ in uses)
         meaning = uses[0][0].partition("\n")[2]
-        yield _Hint(keys, meaning, [(action, node) for _, action, node in uses])
+        is_everywhere = all(node is screen.app for _, _, node in uses)
+        yield _Hint(keys, meaning, [(action, node) for _, action, node in uses], is_everywhere)
+
+
+def _fitting(hints: Sequence[_Hint], width: int) -> Sequence[_Hint]:
+    """Those that fit into a line of that width, in their order: first what holds everywhere, from
+    its end, then what the screen has to offer, from its beginning."""
+    everywhere = [hint for hint in reversed(hints) if hint.is_everywhere]
+    kept: set[str] = set()
+    left = width - 1
+    for hint in (*everywhere, *(hint for hint in hints if not hint.is_everywhere)):
+        if hint.width > left:
+            continue
+        kept.add(hint.keys)
+        left -= hint.width + _GAP
+    return [hint for hint in hints if hint.keys in kept]
