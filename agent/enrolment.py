@@ -17,7 +17,7 @@ from msgspec import Struct
 from agent.identity import Identity, IdentityFolder
 from shared import VERSION
 from shared.addresses import Address, parse_address
-from shared.errors import DeniedError, IdentityError, LinkBrokenError, TokenError, UserError
+from shared.errors import DeniedError, IdentityError, LinkBrokenError, UserError
 from shared.paths import StateFolder
 from shared.tokens import parse_token
 
@@ -95,12 +95,10 @@ async def join_and_keep(request: Request) -> None:
     failures: list[str] = []
     for address in map(parse_address, request.masters):
         try:
-            joined = await join(address, token, csr_der, request.name, VERSION)
+            joined = await join(address, token, csr_der, request.name, VERSION, role=AGENT)
         except LinkBrokenError as error:
             failures.append(f"{address}: {error}")
             continue
-        if joined.role != AGENT:
-            raise TokenError(f"this token is for a {joined.role}, not for an agent")
         folder.save_ca(joined.ca_pem)
         folder.fill(FIRST_SLOT, joined.certificate_pem)
         folder.save(

@@ -90,7 +90,7 @@ _AVAILABILITY: Final = m.Availability(86_400, 86_400, 10, 0, 0)
 _ALL: Final[tuple[m.Message, ...]] = (
     m.CaRequest(1, 1),
     m.Ca(1, DER),
-    m.Enrol(1, 1, bytes(6), bytes(16), DER, "web-1", "0.1.0"),
+    m.Enrol(1, 1, bytes(6), bytes(16), DER, "web-1", "0.1.0", "agent"),
     m.Enrolled(1, NODE_ID, "web-1", "agent", DER),
     m.Deny("token-used", "this token has no uses left"),
     m.AgentHello(1, 1, "0.1.0", BOOT_ID, 864_210_000),

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from shared import VERSION
 from shared.addresses import Address, parse_address
-from shared.errors import IdentityError, LinkBrokenError, TokenError, UserError
+from shared.errors import IdentityError, LinkBrokenError, UserError
 from shared.paths import StateFolder
 from shared.private_files import private_folder, read_private, write_private
 from shared.tokens import parse_token
@@ -84,12 +84,12 @@ def join_as_viewer(folder: StateFolder, token_text: str, masters: Sequence[str])
     failures: list[str] = []
     for address in addresses:
         try:
-            joined = trio.run(partial(join, address, token, csr_der, socket.gethostname(), VERSION))
+            joined = trio.run(
+                partial(join, address, token, csr_der, socket.gethostname(), VERSION, role=ROLE)
+            )
         except LinkBrokenError as error:
             failures.append(f"{address}: {error}")
             continue
-        if joined.role != ROLE:
-            raise TokenError(f"this token is for an {joined.role}, not for a viewer")
         folder.ensure()
         place = private_folder(folder.viewer_dir)
         viewer = ViewerIdentity(

@@ -28,6 +28,15 @@ from shared.text import clean_name
 from shared.tokens import Token, new_token, secret_digest
 
 _TOKEN_USED: Final = Refused(Refusal.TOKEN_USED, "the token has been used up")
+_FOR_VIEWER: Final = Refused(
+    Refusal.TOKEN_ROLE,
+    "the token is for a viewer, not for an agent: make one with heartline token create",
+)
+_FOR_AGENT: Final = Refused(
+    Refusal.TOKEN_ROLE,
+    "the token is for an agent, not for a viewer: make one with heartline token create"
+    " --role viewer",
+)
 _BUSY: Final = Refused(Refusal.BUSY, "the master cannot store anything now")
 _ENROLLED_BEFORE: Final = Refused(
     Refusal.SUPERSEDED, "this key has joined before and is no longer good: join with a new one"
@@ -95,6 +104,10 @@ class Enrolment:
             )
             if isinstance(checked, Refused):
                 return self._deny(request, address, checked)
+            if request.role not in ("", checked.role):
+                return self._deny(
+                    request, address, _FOR_AGENT if checked.role == AGENT else _FOR_VIEWER
+                )
             key = key_from_request(request.csr_der)
             key_digest = fingerprint(key)
             identity = self.identities.enrolled_with(request.token_id, key_digest)

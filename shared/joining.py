@@ -18,7 +18,13 @@ from shared.addresses import Address
 from shared.certificates import ca_pin_of
 from shared.connection import ClientConnection
 from shared.dialling import connect
-from shared.errors import DeniedError, IdentityError, LinkBrokenError, RemoteProtocolError
+from shared.errors import (
+    DeniedError,
+    IdentityError,
+    LinkBrokenError,
+    RemoteProtocolError,
+    TokenError,
+)
 from shared.link import Link
 from shared.tls import client_context, newcomer_context
 from shared.tokens import Token, cluster_of, server_name
@@ -37,17 +43,19 @@ class Joined(Struct, frozen=True):
     ca_pem: bytes
     identity: str
     name: str
-    role: str
     certificate_pem: bytes
 
 
-async def join(address: Address, token: Token, csr_der: bytes, name: str, software: str) -> Joined:
-    """Joins the cluster that `token` is for, through the master at `address`.
+async def join(
+    address: Address, token: Token, csr_der: bytes, name: str, software: str, *, role: str
+) -> Joined:
+    """Joins the cluster that `token` is for, as `role`, through the master at `address`.
 
     May be repeated with the same token and key: the answer is the same.
 
     Raises:
         DeniedError: the master refused, and says why.
+        TokenError: the token is for another role.
         IdentityError: what answers is not the master that the token is for.
         LinkBrokenError: it cannot be reached, or broke off.
     """
@@ -68,15 +76,23 @@ async def join(address: Address, token: Token, csr_der: bytes, name: str, softwa
         csr_der,
         name,
         software,
+        role,
     )
-    enrolled = await _exchange(address, client_context(ca_pem), name_to_check, enrol, m.Enrolled)
+    try:
+        context = client_context(ca_pem)
+        enrolled = await _exchange(address, context, name_to_check, enrol, m.Enrolled)
+    except DeniedError as error:
+        if error.code == m.Refusal.TOKEN_ROLE:
+            raise TokenError(error.text) from error
+        raise
+    if enrolled.role != role:  # by a master of before there was a role to ask for
+        raise TokenError(f"the token is for the role {enrolled.role}, not {role}")
     return Joined(
         cluster_of(token.ca_pin),
         name_to_check,
         ca_pem,
         enrolled.identity,
         enrolled.name,
-        enrolled.role,
         ssl.DER_cert_to_PEM_cert(enrolled.certificate_der).encode(),
     )
 

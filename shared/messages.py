@@ -51,6 +51,8 @@ class Refusal:
     TOKEN_EXPIRED: Final = "token-expired"
     TOKEN_USED: Final = "token-used"
     """As many have joined with it as may."""
+    TOKEN_ROLE: Final = "token-role"
+    """The token is for another role than the newcomer has come for. No use of it is spent."""
     BAD_REQUEST: Final = "bad-request"
     """The certificate request is not one, or its key is not P-256."""
     EXPIRED: Final = "expired"
@@ -126,6 +128,8 @@ class Enrol(Message, frozen=True, array_like=True, gc=False):
     """What the newcomer would like to be called; the answer says what it is."""
     software: Name
     """The sender's version, for people."""
+    role: Name = ""
+    """What the newcomer has come for, `agent` or `viewer`; empty: whatever the token is for."""
 
     def __repr__(self) -> str:
         return f"<Enrol {self.name!r} with the token {self.token_id.hex()}>"

@@ -11,6 +11,7 @@ from heartline.exits import Exit
 from heartline.viewer import join_as_viewer
 from shared.liveness import State
 from shared.paths import StateFolder
+from shared.tokens import parse_token
 from tests.heartline.processes import (
     DEADLINE_S,
     LOOPBACK,
@@ -102,6 +103,29 @@ def test_an_agents_token_makes_no_viewer(root: Path, tmp_path: Path) -> None:
     refused = run("top", "--join", token, "--master", listen[0], "--data", tmp_path / "viewer")
     assert refused.returncode == Exit.USAGE
     assert "not for a viewer" in refused.stderr
+    # The next one, an agent, may still come with it.
+    assert uses_left(root, token) == 1
+
+
+def test_a_viewers_token_makes_no_agent(root: Path, tmp_path: Path) -> None:
+    token = output_of("token", "create", "--role", "viewer", "--data", root)["token"]
+    listen = json.loads((root / "master.json").read_bytes())["listen"]
+    before = states(root)
+    arguments = ("agent", "--data", tmp_path / "state", "--join", "-", "--master", listen[0])
+    refused = run(*arguments, stdin=token)
+    assert refused.returncode == Exit.USAGE
+    assert "not for an agent" in refused.stderr
+    assert refused.stderr.count("\n") == 1
+    assert uses_left(root, token) == 1
+    assert states(root) == before
+
+
+def uses_left(root: Path, token: str) -> int:
+    token_id = parse_token(token).token_id.hex()
+    (row,) = [
+        each for each in output_of("token", "list", "--data", root) if each["token_id"] == token_id
+    ]
+    return int(row["uses_left"])
 
 
 def test_a_healthy_installation_passes_the_doctor(root: Path) -> None:

@@ -78,8 +78,8 @@ def store(disk: Disk) -> Iterator[Store]:
     store.close()
 
 
-def request(token: Token, csr_der: bytes, name: str = "web") -> m.Enrol:
-    return m.Enrol(1, 1, token.token_id, token.secret, csr_der, name, "0.1.0")
+def request(token: Token, csr_der: bytes, name: str = "web", role: str = "") -> m.Enrol:
+    return m.Enrol(1, 1, token.token_id, token.secret, csr_der, name, "0.1.0", role)
 
 
 async def token_of(master: Assembled, uses: int = 1, role: str = AGENT) -> Token:
@@ -88,9 +88,9 @@ async def token_of(master: Assembled, uses: int = 1, role: str = AGENT) -> Token
 
 
 async def enrol(
-    master: Assembled, token: Token, csr_der: bytes, name: str = "web"
+    master: Assembled, token: Token, csr_der: bytes, name: str = "web", role: str = ""
 ) -> m.Enrolled | m.Deny:
-    asked = request(token, csr_der, name)
+    asked = request(token, csr_der, name, role)
     return await master.parts.enrolment.enrol(asked, ADDRESS, trio.current_time())
 
 
@@ -151,6 +151,39 @@ async def test_same_token_and_key_give_the_same_identity_again(
         assert len(answers) == 3
         assert len(master.registry) == 1
         assert code_of(await enrol(master, token, new_request())) == Refusal.TOKEN_USED
+
+
+@pytest.mark.parametrize(("role", "wanted"), [(VIEWER, AGENT), (AGENT, VIEWER)])
+async def test_newcomer_who_wants_another_role_spends_no_use(
+    tmp_path: Path, store: Store, role: str, wanted: str
+) -> None:
+    async with assembled(tmp_path, store=store) as master:
+        token, csr_der = await token_of(master, role=role), new_request()
+        assert code_of(await enrol(master, token, csr_der, role=wanted)) == Refusal.TOKEN_ROLE
+        assert code_of(await enrol(master, token, csr_der, role="queen")) == Refusal.TOKEN_ROLE
+        assert len(master.registry) == 0
+        record = master.parts.enrolment.identities.find_token(token.token_id)
+        assert record is not None
+        assert record.uses_left == 1
+        assert code_of(await enrol(master, token, csr_der, role=role)) == "enrolled"
+
+
+async def test_role_of_a_token_is_told_to_nobody_who_has_not_its_secret(tmp_path: Path) -> None:
+    async with assembled(tmp_path) as master:
+        token = await token_of(master, role=VIEWER)
+        forged = Token(token.ca_pin, token.token_id, bytes(16))
+        answer = await enrol(master, forged, new_request(), role=AGENT)
+        assert code_of(answer) == Refusal.BAD_TOKEN
+
+
+@pytest.mark.parametrize("role", [AGENT, VIEWER])
+async def test_newcomer_of_before_roles_were_asked_for_gets_the_tokens(
+    tmp_path: Path, role: str
+) -> None:
+    async with assembled(tmp_path) as master:
+        answer = await enrol(master, await token_of(master, role=role), new_request())
+        assert isinstance(answer, m.Enrolled)
+        assert answer.role == role
 
 
 async def test_two_newcomers_racing_for_the_last_use_do_not_share_it(

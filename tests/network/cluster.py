@@ -75,8 +75,9 @@ class Cluster:
     async def member(self, name: str, role: str = AGENT) -> "Member":
         """Somebody enrolled, whose key and certificate the test holds."""
         key_pem, csr_der = new_key_and_request()
-        joined = await join(self.address, await self.token(role), csr_der, name, "0.1.0")
-        return Member(self, key_pem, joined)
+        token = await self.token(role)
+        joined = await join(self.address, token, csr_der, name, "0.1.0", role=role)
+        return Member(self, key_pem, joined, role)
 
     def node(self, name: str) -> Node:
         return self.parts.entry.registry.find(name)
@@ -124,12 +125,12 @@ class Cluster:
 class Member:
     """The holder of a node's or viewer's key, who speaks the protocol by hand."""
 
-    def __init__(self, cluster: Cluster, key_pem: bytes, joined: Joined) -> None:
+    def __init__(self, cluster: Cluster, key_pem: bytes, joined: Joined, role: str) -> None:
         self.cluster = cluster
         self.key_pem = key_pem
         self.identity = joined.identity
         self.name = joined.name
-        self.role = joined.role
+        self.role = role
         self.certificate_pem = joined.certificate_pem
 
     @classmethod

@@ -72,7 +72,7 @@ async def test_interceptor_with_its_own_ca_learns_no_token(cluster: Cluster) -> 
     token = await cluster.token()
     async with intercepting(cluster.server_name) as (address, interceptor):
         with pytest.raises(IdentityError, match="Nothing has been sent"):
-            await join(address, token, new_key_and_request()[1], "web", "0.1.0")
+            await join(address, token, new_key_and_request()[1], "web", "0.1.0", role="agent")
         assert interceptor.heard == [CA_REQUEST]
 
 
@@ -81,7 +81,7 @@ async def test_interceptor_that_shows_the_true_ca_learns_no_token(cluster: Clust
     true_ca = cluster.authority.certificate_der()
     async with intercepting(cluster.server_name, true_ca) as (address, interceptor):
         with pytest.raises(LinkBrokenError, match="certificate is not good"):
-            await join(address, token, new_key_and_request()[1], "web", "0.1.0")
+            await join(address, token, new_key_and_request()[1], "web", "0.1.0", role="agent")
         assert interceptor.heard == [CA_REQUEST]
         assert interceptor.handshakes == 1
 
@@ -101,7 +101,7 @@ async def test_token_that_another_cluster_issued_is_not_shown_to_this_one(
 ) -> None:
     async with running_cluster(tmp_path / "other") as other:
         with pytest.raises(IdentityError, match="is not the master that the token is for"):
-            await join(cluster.address, await other.token(), b"", "web", "0.1.0")
+            await join(cluster.address, await other.token(), b"", "web", "0.1.0", role="agent")
 
 
 # --- holds a join token ---------------------------------------------------------------------------
@@ -110,9 +110,9 @@ async def test_token_that_another_cluster_issued_is_not_shown_to_this_one(
 async def test_token_lets_in_as_many_as_it_says_and_each_is_audited(cluster: Cluster) -> None:
     token = await cluster.token(uses=2)
     for name in ("one", "two"):
-        await join(cluster.address, token, new_key_and_request()[1], name, "0.1.0")
+        await join(cluster.address, token, new_key_and_request()[1], name, "0.1.0", role="agent")
     with pytest.raises(DeniedError) as refused:
-        await join(cluster.address, token, new_key_and_request()[1], "three", "0.1.0")
+        await join(cluster.address, token, new_key_and_request()[1], "three", "0.1.0", role="agent")
     assert refused.value.code == Refusal.TOKEN_USED
     assert [line["name"] for line in cluster.audit("enrolled")] == ["one", "two"]
     assert {line["token"] for line in cluster.audit("enrolled")} == {token.token_id.hex()}
@@ -122,7 +122,12 @@ async def test_token_lets_in_as_many_as_it_says_and_each_is_audited(cluster: Clu
 async def test_token_holder_cannot_become_an_existing_node(cluster: Cluster) -> None:
     member = await cluster.member("web")
     joined = await join(
-        cluster.address, await cluster.token(), new_key_and_request()[1], "web", "0.1.0"
+        cluster.address,
+        await cluster.token(),
+        new_key_and_request()[1],
+        "web",
+        "0.1.0",
+        role="agent",
     )
     assert joined.identity != member.identity
     assert joined.name == "web-2"
@@ -177,7 +182,7 @@ async def test_revoked_token_lets_nobody_in(cluster: Cluster) -> None:
     assert record is not None
     await enrolment.revoke_token(record)
     with pytest.raises(DeniedError) as refused:
-        await join(cluster.address, token, new_key_and_request()[1], "web", "0.1.0")
+        await join(cluster.address, token, new_key_and_request()[1], "web", "0.1.0", role="agent")
     assert refused.value.code == Refusal.BAD_TOKEN
 
 
@@ -187,7 +192,7 @@ async def test_answer_that_was_lost_can_be_asked_for_again(cluster: Cluster) -> 
     link.post(m.Enrol(1, 1, token.token_id, token.secret, csr_der, "web", "0.1.0"))
     await eventually(lambda: len(cluster.parts.entry.registry) == 1)
     link.break_off("the answer is lost")
-    joined = await join(cluster.address, token, csr_der, "web", "0.1.0")
+    joined = await join(cluster.address, token, csr_der, "web", "0.1.0", role="agent")
     assert joined.identity == cluster.node("web").node_id
     assert len(cluster.parts.entry.registry) == 1
 
@@ -198,7 +203,9 @@ async def test_two_newcomers_racing_for_the_last_use(cluster: Cluster) -> None:
 
     async def newcomer(name: str) -> None:
         try:
-            joined = await join(cluster.address, token, new_key_and_request()[1], name, "0.1.0")
+            joined = await join(
+                cluster.address, token, new_key_and_request()[1], name, "0.1.0", role="agent"
+            )
         except DeniedError as error:
             outcomes.append(error.code)
         else:

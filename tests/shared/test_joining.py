@@ -11,7 +11,7 @@ from shared import joining
 from shared import messages as m
 from shared.addresses import Address
 from shared.certificates import new_key_and_request
-from shared.errors import DeniedError, IdentityError, LinkBrokenError
+from shared.errors import DeniedError, IdentityError, LinkBrokenError, TokenError
 from shared.joining import join
 from shared.messages import Refusal
 from shared.tokens import Token
@@ -27,8 +27,8 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         yield cluster
 
 
-async def joined(address: Address, token: Token) -> joining.Joined:
-    return await join(address, token, new_key_and_request()[1], "web", "0.1.0")
+async def joined(address: Address, token: Token, role: str = "agent") -> joining.Joined:
+    return await join(address, token, new_key_and_request()[1], "web", "0.1.0", role=role)
 
 
 async def test_what_joining_gives_is_enough_to_link(cluster: Cluster) -> None:
@@ -37,7 +37,7 @@ async def test_what_joining_gives_is_enough_to_link(cluster: Cluster) -> None:
     assert given.cluster == cluster.authority.cluster
     assert given.server_name == cluster.server_name
     assert given.ca_pem == cluster.ca_pem
-    assert (given.name, given.role) == ("web", "agent")
+    assert given.name == "web"
     assert given.identity == cluster.node("web").node_id
     assert given.certificate_pem.startswith(b"-----BEGIN CERTIFICATE-----")
 
@@ -58,6 +58,30 @@ async def test_refusal_is_told_with_its_code(
     with pytest.raises(DeniedError) as refused:
         await joined(cluster.address, shown)
     assert refused.value.code == code
+
+
+@pytest.mark.parametrize(("role", "wanted"), [("viewer", "agent"), ("agent", "viewer")])
+async def test_token_for_another_role_is_refused_in_words_and_keeps_its_use(
+    cluster: Cluster, role: str, wanted: str
+) -> None:
+    token = await cluster.token(role)
+    with pytest.raises(TokenError, match=f"is for an? {role}, not for an? {wanted}: make one"):
+        await joined(cluster.address, token, wanted)
+    assert cluster.audit("enrolled") == []
+    assert len(cluster.parts.entry.registry) == 0
+    assert (await joined(cluster.address, token, role)).name == "web"
+
+
+async def test_master_that_was_not_told_the_role_is_no_way_around_it(cluster: Cluster) -> None:
+    async def let_in(_: ScriptedMaster, link: MasterEnd, message: m.FromClient) -> None:
+        if isinstance(message, m.CaRequest):
+            link.post(m.Ca(1, cluster.authority.certificate_der()))
+        else:
+            link.post(m.Enrolled(1, "0123456789abcdef", "web", "viewer", b"certificate"))
+
+    async with scripted_master(cluster.authority, let_in) as master:
+        with pytest.raises(TokenError, match="viewer, not agent"):
+            await joined(master.address, await cluster.token())
 
 
 async def test_nobody_there_is_told_as_such(cluster: Cluster) -> None:
