@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from rich.cells import cell_len
 from textual import events
-from textual.app import ScreenStackError
+from textual.app import App, ScreenStackError
 from textual.screen import Screen
 from textual.strip import Strip
 from textual.widget import Widget
@@ -102,7 +102,7 @@ def _hints(screen: Screen[Any]) -> Iterator[_Hint]:
     for uses in groups.values():
         keys = "".join(text.partition("\n")[0] for text, _, _ in uses)
         meaning = uses[0][0].partition("\n")[2]
-        is_everywhere = all(node is screen.app for _, _, node in uses)
+        is_everywhere = all(isinstance(node, App) for _, _, node in uses)
         yield _Hint(keys, meaning, [(action, node) for _, action, node in uses], is_everywhere)
 
 
