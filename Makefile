@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DATA ?= .heartline
 UV := uv==0.13.8
+# The longest tests wait for real faults to be noticed; three at a time leave two cores half idle.
+TEST_PROCESSES ?= 3
 
 PYTHON ?= $(shell for python in python3 python3.11 python3.12 python3.13 python3.14; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
@@ -32,7 +34,7 @@ demo: $(ALL) ## The dashboard on a simulated fleet in which something is always 
 .PHONY: test
 test: $(DEV) ## All tests (ARGS="-k name" …)
 	@.ci/system-packages
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 .PHONY: lint lint-style lint-format lint-mypy lint-pyright lint-imports
 lint: lint-style lint-format lint-mypy lint-pyright lint-imports ## Style, types, and the direction of imports

@@ -59,7 +59,7 @@ class Dashboard(App[int]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "retry", "Try again now"),
         Binding("space", "pause", "Pause", show=False),
-        Binding("colon", "palette('')", "Commands"),
+        Binding("colon", "palette('')", "Commands", priority=True),
         Binding("question_mark", "help", "Help"),
         Binding("T", "theme", "Next theme", show=False),
         Binding("y", "copy", "Copy", show=False),
@@ -109,9 +109,12 @@ class Dashboard(App[int]):
     def check_action(
         self,
         action: str,
-        parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
+        parameters: tuple[object, ...],
     ) -> bool | None:
-        """See `textual.dom.DOMNode`: there is nothing to try again while the link is live."""
+        """See `textual.dom.DOMNode`: there is nothing to try again while the link is live, and a
+        colon is a colon where one types."""
+        if action == "palette" and parameters == ("",):
+            return not isinstance(self.focused, Input) and not self.screen.is_modal
         return action != "retry" or self.feed.link.state is not LinkState.LIVE
 
     # --- keys ------------------------------------------------------------------------------------

@@ -41,6 +41,9 @@ _DEVICE: Final = "lossy0"
 _TUNSETIFF: Final = 0x400454CA
 _IFF_TUN_NO_PI: Final = 0x1001
 _MTU: Final = 1400
+_QUEUE_PACKETS: Final = "10000"
+"""That wait for the line: what is lost is lost on it, and not before it."""
+
 _IPV4: Final = 4
 _STOP_S: Final = 5.0
 
@@ -151,7 +154,7 @@ class Line:
         for command in (
             ["ip", "link", "set", "lo", "up"],
             ["ip", "address", "add", NETWORK, "dev", _DEVICE],
-            ["ip", "link", "set", _DEVICE, "mtu", str(_MTU), "up"],
+            ["ip", "link", "set", _DEVICE, "mtu", str(_MTU), "txqueuelen", _QUEUE_PACKETS, "up"],
         ):
             subprocess.run(command, check=True)
 

@@ -44,13 +44,15 @@ unauthenticated_connections_per_address = 5000
 
 _GIVEN_UP: Final = frozenset({State.LOST, State.DOWN, State.LEFT})
 _HEARTLINE: Final = (sys.executable, "-m", "heartline")
+_AGENT_FLEET: Final = (sys.executable, "-m", "tests.network.agent_fleet")
 
 
 class RealFleet:
     """One master and its agents, below `root`. A context manager: kills what it has started.
 
     `hosts` are the nodes whose agents are processes of their own (`start_agent`), `crowd` those
-    that share one (`start_crowd`). With a `line`, everything runs at its two ends.
+    that share one (`start_crowd`). With a `line`, everything runs at its two ends. `program` is
+    what the master is started with.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class RealFleet:
         crowd: int = 0,
         line: LossyLink | None = None,
         listen: str = "127.0.0.1:0",
+        program: Sequence[str] = _HEARTLINE,
     ) -> None:
         self.root: Final = root
         self.folder: Final = StateFolder(root / "master")
@@ -77,7 +80,7 @@ class RealFleet:
         folders += [root / "crowd" / name for name in self.crowd]
         enrol_offline(self.folder, [StateFolder(folder) for folder in folders])
         data = ["--data", str(self.folder.root)]
-        self.master: Final = self._start(*_HEARTLINE, "master", *data, "--listen", listen)
+        self.master: Final = self._start(*program, "master", *data, "--listen", listen)
 
     def __enter__(self) -> Self:
         try:
@@ -122,9 +125,10 @@ class RealFleet:
         data = ["--data", str(folder or self.root / name), "--master", self.address(at)]
         return self._start(*program, "agent", *data, environment=environment)
 
-    def start_crowd(self, *, at: str = "") -> "subprocess.Popen[bytes]":
+    def start_crowd(
+        self, *, at: str = "", program: Sequence[str] = _AGENT_FLEET
+    ) -> "subprocess.Popen[bytes]":
         """All of `crowd`, in one process."""
-        program = [sys.executable, "-m", "tests.network.agent_fleet"]
         return self._start(*program, self.address(at), str(self.root / "crowd"))
 
     def wait_all_up(self) -> int:
@@ -157,6 +161,12 @@ class RealFleet:
         pieces = self.control.snapshot()
         names = {info.node_id: info.name for piece in pieces for info in piece.infos}
         return {names[each.node_id]: each for piece in pieces for each in piece.vitals}
+
+    def time_to_detect(self, name: str) -> m.TimeToDetect:
+        """How soon the master says that it would notice if the node fell silent now."""
+        detail = self.control.ask(lambda request: m.GetNode(request, name), m.NodeDetail)
+        assert detail.time_to_detect is not None
+        return detail.time_to_detect
 
     def address_of(self, name: str) -> str:
         """Where the node's present link comes from, with its port."""

@@ -21,7 +21,7 @@ from tests.network.real_fleet import SETTLED_BEATS, RealFleet, go_on, kill, stop
 
 PERIOD_S = 1.0
 PERIOD_MS = 1000
-BUSY_MS = 500
+BUSY_MS = 1000
 """What a machine that runs other tests besides may add."""
 
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))), None)

@@ -358,6 +358,7 @@ def test_lost_certificate_is_made_anew_from_the_key() -> None:
         (AUTHORITY.key_pem(), b"no certificate"),
         (AUTHORITY.certificate_pem(), AUTHORITY.certificate_pem()),
     ],
+    ids=["another's key", "no key", "no certificate", "two certificates"],
 )
 def test_key_and_certificate_that_do_not_belong_together_are_refused(
     key_pem: bytes, certificate_pem: bytes

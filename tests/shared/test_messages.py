@@ -41,17 +41,19 @@ def test_required_fields_come_before_those_with_a_default(message: type[m.Messag
 @pytest.mark.parametrize(
     "beyond",
     [
-        m.Goodbye("x" * 257),
-        m.Goodbye("stopped", "x" * 2049),
-        m.Cadence(999),
-        m.Cadence(60_001),
-        m.Beat(LARGEST + 1, 0, 0, 5000, m.raw(CORE)),
-        m.Beat(-1, 0, 0, 5000, m.raw(CORE)),
-        m.Beat(0, 0, 0, 99, m.raw(CORE)),
-        m.Beat(0, 0, 0, 5000, m.raw(CORE), (m.Trouble("cpu", "failed", 0, ""),) * 33),
-        m.SetLabels(0, "web-1", {str(n): "" for n in range(65)}),
+        pytest.param(m.Goodbye("x" * 257), id="long code"),
+        pytest.param(m.Goodbye("stopped", "x" * 2049), id="long text"),
+        pytest.param(m.Cadence(999), id="short period"),
+        pytest.param(m.Cadence(60_001), id="long period"),
+        pytest.param(m.Beat(LARGEST + 1, 0, 0, 5000, m.raw(CORE)), id="sequence beyond 53 bits"),
+        pytest.param(m.Beat(-1, 0, 0, 5000, m.raw(CORE)), id="negative sequence"),
+        pytest.param(m.Beat(0, 0, 0, 99, m.raw(CORE)), id="promise too soon"),
+        pytest.param(
+            m.Beat(0, 0, 0, 5000, m.raw(CORE), (m.Trouble("cpu", "failed", 0, ""),) * 33),
+            id="33 troubles",
+        ),
+        pytest.param(m.SetLabels(0, "web-1", {str(n): "" for n in range(65)}), id="65 labels"),
     ],
-    ids=repr,
 )
 def test_value_beyond_its_limit_is_refused(beyond: m.Message) -> None:
     with pytest.raises(msgspec.ValidationError):

@@ -22,7 +22,7 @@ class EventsScreen(Screen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back"),
-        Binding("slash", "search", "Filter"),
+        Binding("slash", "search", "Filter", priority=True),
     ]
 
     def __init__(self, feed: Feed) -> None:
@@ -47,6 +47,14 @@ class EventsScreen(Screen[None]):
         """The list has the keys."""
         self._masthead.styles.height = 2
         self._sheet.focus()
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
+    ) -> bool | None:
+        """See `textual.dom.DOMNode`: a slash is a slash where one types."""
+        return action != "search" or not self._prompt.is_open
 
     def action_back(self) -> None:
         """Back to where this was opened; first out of the filter, if there is one."""

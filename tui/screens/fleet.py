@@ -35,7 +35,7 @@ class FleetScreen(Screen[None]):
     """On a short screen rows matter more than the node under the cursor."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "search", "Filter"),
+        Binding("slash", "search", "Filter", priority=True),
         Binding("f", "faults", "Faults"),
         Binding("g", "group", "Group"),
         Binding("h", "comb", "Honeycomb"),
@@ -117,6 +117,14 @@ class FleetScreen(Screen[None]):
             FilterError: the text is no filter.
         """
         self._arrange(filter=parse_filter(text))
+
+    def check_action(
+        self,
+        action: str,
+        parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
+    ) -> bool | None:
+        """See `textual.dom.DOMNode`: a slash is a slash where one types."""
+        return action != "search" or not self._prompt.is_open
 
     def action_search(self) -> None:
         """Asks for a filter."""

@@ -30,6 +30,8 @@ _PROCESSES: Final = "processes"
 _OUTAGES: Final = "outages"
 _GRAPHS: Final = frozenset({"overview", "cpu", "memory", "network"})
 
+_NOT_WHILE_TYPING: Final = frozenset({"next", "page", "order", "tree", "zoom", "choose", "search"})
+
 _PAGE: Final = Binding.Group("Page", compact=True)
 _SORT: Final = Binding.Group("Sort", compact=True)
 _CHOOSE: Final = Binding.Group("Outage", compact=True)
@@ -52,7 +54,7 @@ class NodeScreen(Screen[None]):
             for name, order in ORDERS.items()
         ),
         Binding("t", "tree", "Tree"),
-        Binding("slash", "search", "Filter"),
+        Binding("slash", "search", "Filter", priority=True),
         Binding("down,j", "choose(1)", "Earlier outage", group=_CHOOSE, priority=True),
         Binding("up,k", "choose(-1)", "Later outage", group=_CHOOSE, priority=True),
         Binding("plus", "zoom(-1)", "Shorter graphs", group=_ZOOM, key_display="+"),
@@ -100,7 +102,7 @@ class NodeScreen(Screen[None]):
         parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
     ) -> bool | None:
         """See `textual.dom.DOMNode`: what belongs to one page is offered on that page."""
-        if self._prompt.is_open and action in {"next", "page", "order", "tree", "zoom", "choose"}:
+        if self._prompt.is_open and action in _NOT_WHILE_TYPING:
             return False
         if action in {"order", "tree", "search"}:
             return self._page.key == _PROCESSES

@@ -41,7 +41,7 @@ class PaletteScreen(ModalScreen[Command | None]):
     def on_mount(self) -> None:
         """All is offered at first; the mouse and the arrows choose from the list."""
         self._list.can_focus = False
-        self._input.focus()
+        self.set_focus(self._input)  # at once: the next key may be here already
         self._offer(self._input.value)
 
     def on_input_changed(self, event: Input.Changed) -> None:

@@ -27,7 +27,7 @@ class Prompt(Horizontal):
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's own name
         super().__init__(id=id)
         self._question = Label(id="question")
-        self._input = Input(id="answer", compact=True)
+        self._input = Input(id="answer", compact=True, select_on_focus=False)
         self._complaint = Label(id="complaint")
         self._before = ""
         self.is_open = False
@@ -48,6 +48,7 @@ class Prompt(Horizontal):
         self.is_open = self.display = True
         self._question.update(f" {question} ")
         self._input.value = text
+        self._input.select_all()  # now: on focus it would take what has been typed meanwhile
         self.screen.set_focus(self._input)  # at once: the next key may be here already
 
     def close(self) -> None:
