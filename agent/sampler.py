@@ -16,7 +16,7 @@ import trio
 from msgspec import structs
 
 from agent.batch import Batch, Clock, Finished, run_in_thread
-from agent.collectors.reading import Collector, Facts
+from agent.collectors.reading import Attentive, Collector, Facts
 from agent.watched import READINGS_FOR_RATES, Watched
 from shared.families import FamilyData
 from shared.families_settings import FamiliesSettings
@@ -145,7 +145,8 @@ class Sampler:
     def hasten(self, periods_s: Mapping[Family, float]) -> None:
         """From now on these families are read, and sent in full, at least so often (in seconds).
 
-        All others go back to their settings. However often this changes, a period in force goes by
+        All others go back to their settings, and those that are hastened are read more closely,
+        where a collector has more to tell. However often this changes, a period in force goes by
         between two readings of a family; if it has gone by already, the next one is now.
         """
         self._hastened = periods_s
@@ -153,6 +154,8 @@ class Sampler:
         for each in self._families.values():
             before_s = each.period_s
             self._set_pace(each)
+            if isinstance(each.collector, Attentive):
+                each.collector.look_closely(each.collector.family in periods_s)
             if each.period_s == before_s or each.readings < READINGS_FOR_RATES:
                 continue
             due_s = max(now_s, each.begun_s + each.period_s)

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from shared.families import ROWS_LIMIT
 from shared.metrics import FAMILIES, Family
 
 _Period = Annotated[float, Meta(ge=1, le=86_400, description="seconds, 1 to 86400")]
@@ -57,6 +58,10 @@ class ProcessSettings(FamilySettings, frozen=True, kw_only=True, forbid_unknown_
     deadline_s: _Deadline = 5.0
     top: Annotated[int, Meta(ge=1, le=100, description="processes, 1 to 100")] = 10
     """So many by CPU and so many by memory are reported; the rest is counted."""
+    watched_top: Annotated[
+        int, Meta(ge=1, le=ROWS_LIMIT // 2, description="processes, 1 to 128")
+    ] = 100
+    """The same while somebody looks at this node; not less than `top`."""
     command_line: bool = False
     """Send the arguments of the reported processes. They may hold passwords and tokens."""
     environment: bool = False

@@ -22,9 +22,15 @@ class ProcessesCollector:
     def __init__(self, settings: ProcessSettings, read: Read | None = None) -> None:
         self._settings = settings
         self._read = read or reader()
+        self._top = settings.top
         self._cores = psutil.cpu_count() or 1
         self._cpu_s: dict[tuple[int, float], float] = {}
         self._read_s = float("-inf")
+
+    def look_closely(self, is_watched: bool, /) -> None:
+        """See `Attentive`: a table that is sorted, filtered or drawn as a tree needs more rows."""
+        settings = self._settings
+        self._top = max(settings.top, settings.watched_top) if is_watched else settings.top
 
     def collect(self, now_s: float) -> Reading:
         """See `Collector`."""
@@ -39,7 +45,7 @@ class ProcessesCollector:
             largest=tuple(
                 [
                     _process(row, ratios.get(row.pid), table.now_s, details)
-                    for row in largest(table.rows, ratios, self._settings.top)
+                    for row in largest(table.rows, ratios, self._top)
                 ]
             ),
             absent=details.absent(),

@@ -7,7 +7,7 @@ reason. An exception of `MEASURING_ERRORS` means that the reading failed; any ot
 """
 
 from collections.abc import Mapping
-from typing import Final, Protocol, TypeAlias, TypedDict
+from typing import Final, Protocol, TypeAlias, TypedDict, runtime_checkable
 
 import psutil
 from msgspec import Struct
@@ -67,6 +67,15 @@ class Collector(Protocol):
         Raises:
             One of `MEASURING_ERRORS`: the family could not be read this time.
         """
+        ...
+
+
+@runtime_checkable
+class Attentive(Protocol):
+    """A collector that tells more of its family while somebody looks."""
+
+    def look_closely(self, is_watched: bool, /) -> None:
+        """From the next reading on. Called in trio's thread; must not block."""
         ...
 
 

@@ -23,11 +23,23 @@ LOOK_AWAY = m.Attend(1_000, 2_000, 0)
 JITTER_S = 0.001
 
 
+class AttentiveCollector(FakeCollector):
+    """Keeps when it was told to look closely, and when not to any more."""
+
+    def __init__(self, family: Family) -> None:
+        super().__init__(family, {})
+        self.told: list[tuple[float, bool]] = []
+
+    def look_closely(self, is_watched: bool, /) -> None:
+        self.told.append((trio.current_time(), is_watched))
+
+
 class Host:
     """One agent without its link: `beats` are those sent, with the instants at which they were."""
 
     def __init__(self, settings: AgentSettings) -> None:
         self.collectors = {family: FakeCollector(family, {}) for family in FAMILIES}
+        self.processes = self.collectors["processes"] = AttentiveCollector("processes")
         self.rig = Rig(ALL, *self.collectors.values())
         self.heart = Heart(
             self, BASE_MS / 1000, random.Random(7), lambda: 0, least_s=settings.period_min_s
@@ -128,6 +140,16 @@ async def test_samples_say_how_often_they_come_meanwhile(autojump_clock: MockClo
         await trio.sleep(100)
         by_family = {each.family: each for each in watched.rig.sink.samples}
         assert by_family["processes"].period_ms == 60_000
+
+
+async def test_processes_are_read_closely_for_as_long_as_somebody_looks(
+    autojump_clock: MockClock,
+) -> None:
+    async with host() as watched:
+        assert not watched.processes.told
+        watched.attention.attend(LOOK)
+        await trio.sleep(60)
+        assert watched.processes.told == [(100.0, True), (110.0, False)]
 
 
 async def test_lease_ends_by_itself_and_everything_is_as_before(autojump_clock: MockClock) -> None:

@@ -20,12 +20,15 @@ from agent.collectors.routes import RoutesCollector
 from agent.collectors.socket_table import Listening, NetlinkSockets, SocketTable
 from agent.collectors.users import UsersCollector
 from shared.families import (
+    ROWS_LIMIT,
     Connections,
     Processes,
     Routes,
     Users,
+    decode_family,
 )
 from shared.families_settings import ProcessSettings
+from shared.messages import raw
 from tests.agent.stand_ins import in_turn
 
 # --- users ---------------------------------------------------------------------------------------
@@ -119,6 +122,35 @@ def test_largest_are_those_by_cpu_and_those_by_memory_each_once() -> None:
     rows = [process(1, 0, 100), process(2, 0, 900), process(3, 0, 500), process(4, 0, 1)]
     chosen = largest(rows, {4: 0.9, 2: 0.5, 1: 0.0}, top=2)
     assert [row.pid for row in chosen] == [4, 2, 3]
+
+
+def test_more_processes_are_told_of_while_somebody_looks() -> None:
+    table = Table([process(NOBODY + number, 0, number) for number in range(300)], 100.0)
+    settings = ProcessSettings(top=10, watched_top=40)
+    collector = ProcessesCollector(settings, lambda: table)
+
+    def told() -> int:
+        return len(cpu_ratios(collector.collect(0.0)))
+
+    assert told() == 10
+    collector.look_closely(True)
+    assert told() == 40
+    collector.look_closely(False)
+    assert told() == 10
+
+
+def test_looking_never_shows_fewer_processes() -> None:
+    table = Table([process(NOBODY + number, 0, number) for number in range(300)], 100.0)
+    collector = ProcessesCollector(ProcessSettings(top=50, watched_top=5), lambda: table)
+    collector.look_closely(True)
+    assert len(cpu_ratios(collector.collect(0.0))) == 50
+
+
+def test_most_processes_that_can_be_told_of_fit_a_message() -> None:
+    rows = [process(NOBODY + n, n if n % 2 else 0, 0 if n % 2 else n) for n in range(1_000)]
+    readings = processes(rows, [row._replace(cpu_s=2 * row.cpu_s) for row in rows], top=100)
+    assert len(cpu_ratios(readings[1])) == 200 <= ROWS_LIMIT
+    assert decode_family("processes", raw(readings[1].data)) == readings[1].data
 
 
 def test_details_that_are_refused_are_counted_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
