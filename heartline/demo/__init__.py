@@ -5,7 +5,7 @@ roles     what there is in such a fleet; data
 hosts     the hosts of one fleet
 plan      what goes wrong, where and when
 signs     how a host is at an instant
-physics   what follows from that; programs, hardware: what runs there and what it is made of
+physics   what follows from that; programs, kernel, hardware: what runs there and what it is made of
 core_sample, family_samples   the same as agents report it
 reports   what an agent has to say of it, and when
 stage     what all agents share: the plan, the clock, the end

@@ -31,9 +31,16 @@ _NO_SENSORS: Final = "none on this host"
 
 
 def family(
-    name: Family, host: Host, faults: Sequence[Fault], at_s: float, began_wall_s: float
+    name: Family,
+    host: Host,
+    faults: Sequence[Fault],
+    at_s: float,
+    began_wall_s: float,
+    *,
+    is_watched: bool = False,
 ) -> FamilyData:
-    """A family in full, as it was read at `at_s`; the demo began at `began_wall_s`."""
+    """A family in full, as it was read at `at_s`; the demo began at `began_wall_s`. While somebody
+    looks there may be more of it."""
     now = signs(host, faults, at_s)
     match name:
         case "users":
@@ -42,6 +49,8 @@ def family(
             return _system(now, began_wall_s)
         case "routes":
             return hardware.routes(host)
+        case "processes":
+            return programs.processes(host, now, is_watched=is_watched)
         case _:
             return _MAKERS[name](host, now)
 
@@ -216,6 +225,5 @@ _MAKERS: Final[Mapping[Family, Callable[[Host, Signs], FamilyData]]] = {
     "filesystems": _filesystems,
     "network": _network,
     "sensors": _sensors,
-    "processes": programs.processes,
     "connections": programs.connections,
 }

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from heartline.demo.hosts import Host
+from heartline.demo.kernel import kernel_threads
 from heartline.demo.noise import drift, scramble, unit
 from heartline.demo.roles import BACKGROUND, MIB, PEOPLE, RUNAWAYS
 from heartline.demo.signs import Signs
@@ -82,8 +83,8 @@ def actors(host: Host) -> Iterator[Actor]:
             )
 
 
-def processes(host: Host, now: Signs) -> Processes:
-    """The process table, largest first."""
+def processes(host: Host, now: Signs, *, is_watched: bool) -> Processes:
+    """The process table, largest first; the kernel's threads only while somebody looks."""
     rows = sorted(_rows(host, now), key=lambda row: (row.cpu_ratio or 0.0, row.rss_bytes))
     rows.reverse()
     running = running_of(host, now)
@@ -93,6 +94,8 @@ def processes(host: Host, now: Signs) -> Processes:
     by_state = {"sleeping": total - running - blocked - idle, "idle": idle, "running": running}
     if blocked:
         by_state["disk-sleep"] = blocked
+    if is_watched:
+        rows += kernel_threads(host, total - len(rows), idle, now.at_s - now.booted_s)
     return Processes(total, threads(host, now), by_state, tuple(rows))
 
 

@@ -56,7 +56,14 @@ class Reports:
         """One family in full, as it is now, which is sent at least every `hastened_s`."""
         stage = self._stage
         now_s = stage.now_s()
-        data = family(name, self._host, self._faults, now_s, stage.began_wall_s)
+        data = family(
+            name,
+            self._host,
+            self._faults,
+            now_s,
+            stage.began_wall_s,
+            is_watched=hastened_s < math.inf,
+        )
         return m.FamilySample(
             family=name,
             mono_ms=round(trio.current_time() * 1000),

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections import Counter
 
 import msgspec
 from hypothesis import given
@@ -18,7 +19,7 @@ from heartline.demo.noise import drift, unit
 from heartline.demo.plan import Fault, Kind, Plan
 from heartline.demo.signs import MOST_BUSY, busy_at, signs
 from shared import messages as m
-from shared.families import Filesystems, Processes, Sensors, decode_family
+from shared.families import ROWS_LIMIT, Filesystems, Processes, Sensors, decode_family
 from shared.inventory import Inventory
 from shared.metrics import FAMILIES, Core
 
@@ -121,6 +122,21 @@ def test_busier_host_is_hotter_and_its_processes_add_up(host: Host, at_s: float)
     idle, working = replace(now, heat=0.1), replace(now, heat=0.9)
     temperatures = [core(host, each).temperature_max_dc or 0 for each in (idle, working)]
     assert temperatures[0] < temperatures[1]
+
+
+@given(st.sampled_from(HOSTS), st.floats(0, 5_000))
+def test_whole_table_is_told_while_somebody_looks(host: Host, at_s: float) -> None:
+    table = family("processes", host, (), at_s, WALL_S, is_watched=True)
+    few = family("processes", host, (), at_s, WALL_S)
+    assert isinstance(table, Processes)
+    assert isinstance(few, Processes)
+    assert table.largest[: len(few.largest)] == few.largest
+    assert len(few.largest) < len(table.largest) <= min(table.total, ROWS_LIMIT)
+    pids = [row.pid for row in table.largest]
+    assert len(set(pids)) == len(pids)
+    states = Counter(row.state for row in table.largest)
+    assert states["idle"] <= table.by_state["idle"]
+    assert decode_family("processes", m.raw(table)) == table
 
 
 def test_day_comes_and_goes_where_the_users_are() -> None:
