@@ -13,7 +13,7 @@ import msgspec
 import trio
 from msgspec import Struct
 
-from shared.errors import HeartlineError
+from shared.errors import HeartlineError, reason_of
 
 DEADLINE_S: Final = 60.0
 
@@ -47,7 +47,9 @@ async def make_key() -> NewKey:
     except subprocess.CalledProcessError as error:
         words = bytes(error.stderr or b"").decode(errors="replace").strip().splitlines()
         raise KeyMakingError(words[-1] if words else "no reason given") from error
-    except (OSError, trio.TooSlowError, msgspec.DecodeError) as error:
+    except OSError as error:
+        raise KeyMakingError(reason_of(error)) from error
+    except (trio.TooSlowError, msgspec.DecodeError) as error:
         raise KeyMakingError(str(error) or type(error).__name__) from error
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from agent.batch import Batch, Finished
 from agent.collectors.reading import Collector, CoreValues, Facts, Reading
 from agent.wording import fit
+from shared.errors import reason_of
 from shared.families import FamilyData
 from shared.families_settings import FamilySettings
 from shared.messages import FamilySample, Trouble, raw
@@ -120,6 +121,9 @@ class Watched:
         match finished.result:
             case Reading() as reading:
                 self._failure = ""
+            case OSError() as error if error.strerror:
+                self._failure = reason_of(error)
+                return False
             case error:
                 self._failure = f"{type(error).__name__}: {error}"
                 return False

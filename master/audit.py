@@ -17,6 +17,7 @@ import trio
 
 from master.admission import address_group
 from shared.addresses import parse_address
+from shared.errors import reason_of
 from shared.text import clean
 
 SUMMARY_EVERY_S: Final = 60.0
@@ -86,7 +87,8 @@ class Audit:
             self._append((json.dumps(line, ensure_ascii=False) + "\n").encode())
         except OSError as error:
             _log.error(
-                "the audit log cannot be written", extra={"path": self.path, "error": str(error)}
+                "the audit log cannot be written",
+                extra={"path": self.path, "error": reason_of(error)},
             )
 
     def incident(self, action: str, address: str, **fields: str | int) -> bool:

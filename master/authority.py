@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from shared.certificates import CertificateAuthority
-from shared.errors import IdentityError
+from shared.errors import IdentityError, reason_of
 from shared.private_files import private_folder, read_private, write_private
 from shared.tls import load_leaf, master_context
 
@@ -71,7 +71,9 @@ async def rotate_leaf(authority: CertificateAuthority, context: ssl.SSLContext) 
         try:
             load_leaf(context, *authority.issue_master(dt.datetime.now(dt.UTC), LEAF_LIFE))
         except OSError as error:  # no descriptor to spare, say; the old one has two months left
-            _log.error("the master's own certificate was not renewed", extra={"error": str(error)})
+            _log.error(
+                "the master's own certificate was not renewed", extra={"error": reason_of(error)}
+            )
             wait_s = LEAF_RETRY_S
         else:
             _log.info("the master's own certificate was renewed")

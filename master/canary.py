@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from shared.errors import LinkBrokenError
+from shared.errors import LinkBrokenError, reason_of
 from shared.stream import SocketStream
 
 CHIRP_S: Final = 1.0
@@ -50,7 +50,7 @@ class Canary:
             try:
                 near, far = _loopback_pair()
             except OSError as error:
-                _log.warning("no canary: loopback does not work", extra={"error": str(error)})
+                _log.warning("no canary: loopback does not work", extra={"error": reason_of(error)})
                 await trio.sleep(BELIEVED_S)
                 continue
             try:

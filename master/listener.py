@@ -15,7 +15,7 @@ import trio
 from master.admission import Ticket
 from master.entry import Entry
 from shared.addresses import Address, parse_address
-from shared.errors import UserError
+from shared.errors import UserError, reason_of
 from shared.unix_socket import short_path
 
 ACCEPT_BURST: Final = 64
@@ -174,8 +174,10 @@ def _bind_host(address: Address, backlog: int) -> list[socket.socket]:
         found = socket.getaddrinfo(
             address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
-    except (socket.gaierror, UnicodeError) as error:
-        raise UserError(f"cannot listen on {address}: no such host: {error}") from error
+    except socket.gaierror as error:
+        raise UserError(f"cannot listen on {address}: {reason_of(error).lower()}") from error
+    except UnicodeError as error:
+        raise UserError(f"cannot listen on {address}: that cannot be a host's name") from error
     sockets: list[socket.socket] = []
     port = address.port
     try:

@@ -275,7 +275,14 @@ def _from_text(text: str, info: inspect.Type) -> object:
 
 
 def _error(key: str, given: Given, expected: str) -> ConfigError:
-    return ConfigError(f"{given.source}: {key} is {given.value!r}; expected {expected}")
+    return ConfigError(f"{given.source}: {key} is {_shown(given.value)}; expected {expected}")
+
+
+def _shown(value: object) -> str:
+    # A flag that may be repeated gives several values at once.
+    if isinstance(value, tuple):
+        return ", ".join(map(repr, cast("tuple[object, ...]", value)))
+    return repr(value)
 
 
 # --- what is expected, in words ------------------------------------------------------------------

@@ -69,3 +69,9 @@ class TokenError(UserError):
 
 class IdentityError(UserError):
     """A key, certificate or state folder that cannot be trusted or read."""
+
+
+def reason_of(error: OSError) -> str:
+    """What the operating system says, in its words and without its number; and of which file."""
+    reason = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {reason}" if error.filename else reason

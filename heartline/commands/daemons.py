@@ -73,7 +73,7 @@ def master(invocation: Invocation, listen: tuple[str, ...], with_parent: bool) -
 )
 @click.option("--name", metavar="NAME", help="What to call this node; its host name by default.")
 @click.option("--once", is_flag=True, help="Print what would be sent, once, and send nothing.")
-@click.option("--json", "as_json", is_flag=True, help="With --once: print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="With --once or --explain: print JSON.")
 @click.option(
     "--explain", is_flag=True, help="Print what is read and which fields leave this host."
 )
@@ -98,6 +98,8 @@ def agent(
     create` prints it. Afterwards the state folder is enough. The token may also stand in
     HEARTLINE_AGENT_JOIN, where other users of the host do not see it.
     """
+    if as_json and not (once or explain):
+        raise click.UsageError("--json goes with --once and --explain")
     flags = _given(
         {"agent.master": Given("--master", masters), "agent.name": Given("--name", name)}
     )

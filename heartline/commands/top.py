@@ -108,10 +108,14 @@ def top(
     if once and record:
         raise click.UsageError("--record goes with the dashboard")
     invocation.masters = masters
-    _join_once(invocation, join_token(join, token_file, variable=None))
+    _join_once(invocation, _token(join, token_file))
     if once:
         return _state(invocation, wanted, as_json)
     return _watch(invocation, record, record_limit * MIB)
+
+
+def _token(join: str | None, file: Path | None) -> str:
+    return join_token(join, file, file_flag="--token", variable=None)
 
 
 def _join_once(invocation: Invocation, token: str) -> None:

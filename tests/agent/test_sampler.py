@@ -102,6 +102,9 @@ async def test_collector_that_fails_is_reported_by_name_and_age_and_others_go_on
         (trouble,) = troubles(rig)
         assert trouble == Trouble("cpu", "failed", 7, "FileNotFoundError: /proc/stat")
         assert memory.times_s[-1] == 10
+        cpu.fail = PermissionError(13, "Permission denied", "/proc/stat")
+        await trio.sleep(5)
+        assert troubles(rig)[0].text == "/proc/stat: Permission denied"
         cpu.fail = None
         await trio.sleep(5)
         assert troubles(rig) == ()

@@ -346,6 +346,13 @@ def test_help_documents_every_exit_code() -> None:
         assert meaning in help_text
 
 
+@pytest.mark.parametrize("command", ["agent", "top"])
+def test_json_is_no_way_to_run_what_prints_nothing(run: Run, command: str) -> None:
+    code, out, err = run(command, "--json")
+    assert (code, out) == (Exit.USAGE, "")
+    assert "--once" in err
+
+
 def test_an_unknown_command_is_refused_with_what_was_probably_meant(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -101,7 +101,13 @@ def test_an_error_in_a_variable_names_it(tmp_path: Path) -> None:
 
 def test_an_error_in_a_flag_names_it(tmp_path: Path) -> None:
     message = failure(tmp_path, flags={"master.listen": Given("--listen", ("host:99999",))})
-    assert message.startswith("--listen: master.listen is ('host:99999',); expected HOST:PORT")
+    assert message.startswith("--listen: master.listen is 'host:99999'; expected HOST:PORT")
+
+
+def test_an_error_in_a_repeated_flag_shows_all_of_it(tmp_path: Path) -> None:
+    given = Given("--listen", ("host:1", "host:99999"))
+    message = failure(tmp_path, flags={"master.listen": given})
+    assert message.startswith("--listen: master.listen is 'host:1', 'host:99999'; expected")
 
 
 @pytest.mark.parametrize(
