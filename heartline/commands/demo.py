@@ -2,16 +2,15 @@
 
 import os
 import signal
-import tempfile
 import threading
 from collections.abc import Generator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Final
 
 import click
 
 from heartline.bell import Bell, Departure
+from heartline.demo.folder import temporary_folder
 from heartline.exits import Exit
 from heartline.foreground import Voice, code_of, require_terminal, show
 from heartline.invocation import Invocation, common_options, pass_invocation
@@ -94,8 +93,8 @@ def _folder(invocation: Invocation) -> Generator[StateFolder]:
     if invocation.data is not None:
         yield StateFolder(invocation.data.absolute())
         return
-    with tempfile.TemporaryDirectory(prefix="heartline-demo-") as root:
-        invocation.data = Path(root)  # what the dashboard remembers is forgotten too
+    with temporary_folder() as root:
+        invocation.data = root  # what the dashboard remembers is forgotten too
         yield invocation.folder
 
 

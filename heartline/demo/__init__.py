@@ -10,7 +10,7 @@ core_sample, family_samples   the same as agents report it
 reports   what an agent has to say of it, and when
 stage     what all agents share: the plan, the clock, the end
 agents    one host's agent on a real link, and what happens to it; wire: what happens to the link
-fleet     the process that enrols and runs them all
+fleet     the process that enrols and runs them all; folder: where, and that nothing stays
 
 Everything above `reports` is a pure function of seed, node and time: the same demo shows the same.
 """

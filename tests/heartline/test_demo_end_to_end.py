@@ -58,6 +58,25 @@ def test_demo_without_a_folder_leaves_none_and_ends_in_time() -> None:
     assert not folder.exists()
 
 
+def test_next_demo_removes_what_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with started("demo", "--headless", "--nodes", "1") as process:
+        assert process.stdout is not None
+        next(process.stdout)
+        left = children(process)
+        (folder,) = tmp_path.iterdir()
+        process.kill()
+        process.wait(DEADLINE_S)
+    assert gone(left)
+    assert folder.is_dir()
+    with started("demo", "--headless", "--nodes", "1") as process:
+        assert process.stdout is not None
+        next(process.stdout)
+        assert not folder.exists()
+
+
 def test_killed_demo_takes_its_fleet_along(tmp_path: Path) -> None:
     with started("demo", "--headless", "--nodes", "1", "--data", tmp_path) as process:
         assert process.stdout is not None
