@@ -325,6 +325,24 @@ def test_empty_screen_says_what_it_waits_for() -> None:
     run(scenario)
 
 
+def test_reason_that_is_longer_than_the_screen_is_wide_is_told_whole() -> None:
+    async def scenario() -> None:
+        path = "/home/somebody/.local/share/a folder of heartline's/master.sock"
+        connecting = Link(LinkState.CONNECTING, NOW_S, path)
+        source = ScriptedSource(connecting)
+        async with dashboard(source, size=(80, 24)) as (app, pilot, _):
+            reason = f"nobody answers at {path}"
+            source.say(replace(connecting, reason=reason, retry_at_s=NOW_S + 2))
+            await pilot.pause()
+            shown = " ".join("\n".join(screen_lines(app)).split())
+            assert f"No link yet: {reason}" in shown.replace(" again in 2 s", "")
+            await pilot.resize_terminal(160, 24)
+            await pilot.pause()
+            assert f"No link yet: {reason}" in "\n".join(screen_lines(app))
+
+    run(scenario)
+
+
 @pytest.mark.parametrize("size", [(36, 8), (80, 24), (120, 35), (200, 50), (300, 90)])
 def test_any_size_of_screen_will_do(size: tuple[int, int]) -> None:
     async def scenario() -> None:

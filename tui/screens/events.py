@@ -11,6 +11,7 @@ from tui.feed import Feed, PictureChanged
 from tui.pages.host import events_sheet
 from tui.pages.parts import remark
 from tui.tones import Piece, Tone
+from tui.widgets.banner import Banner
 from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import Line, Lines
 from tui.widgets.prompt import Prompt
@@ -30,7 +31,7 @@ class EventsScreen(Screen[None]):
         self._feed = feed
         self._text = ""
         self._masthead = Lines(id="masthead")
-        self._banner = Lines(id="banner")
+        self._banner = Banner(id="banner")
         self._sheet = Sheet(id="sheet")
         self._prompt = Prompt(id="prompt")
         feed.follow_events()
@@ -104,8 +105,7 @@ class EventsScreen(Screen[None]):
             Line((Piece(what, Tone.MUTED),)),
         )
         notice = summary.notice(feed.link, feed.pause, feed.mass(), feed.now_s(), feed.wall_ms())
-        self._banner.display = any(notice)
-        self._banner.show(Line(*notice))
+        self._banner.tell(*notice)
         if not self._sheet.room.width:
             return
         if not shown:

@@ -18,6 +18,7 @@ from tui.look import Look, Sight
 from tui.preferences import Preferences
 from tui.screens.node import NodeScreen
 from tui.view import UNFOLDED, View, labels_of
+from tui.widgets.banner import Banner
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.honeycomb import Honeycomb
 from tui.widgets.key_line import KeyLine
@@ -51,7 +52,7 @@ class FleetScreen(Screen[None]):
         self._look = look
         self.view = View()
         self._masthead = Lines(id="masthead")
-        self._banner = Lines(id="banner")
+        self._banner = Banner(id="banner")
         self._table = FleetTable(id="fleet")
         self._comb = Honeycomb(id="comb")
         self._inspector = Lines(id="inspector")
@@ -245,8 +246,7 @@ class FleetScreen(Screen[None]):
             Line(summary.bar(feed.fleet.counts, width)),
         )
         notice = summary.notice(feed.link, feed.pause, feed.mass(), now_s, feed.wall_ms())
-        self._banner.display = any(notice)
-        self._banner.show(Line(*notice))
+        self._banner.tell(*notice)
         is_current = feed.fleet.is_current
         if self._is_comb:
             self._comb.sync(self.view, sight, is_current=is_current)

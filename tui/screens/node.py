@@ -19,6 +19,7 @@ from tui.pages import PAGES
 from tui.pages.outages import outage_beside
 from tui.pages.page import STEPS_S, Choices, Page, Scene, paint
 from tui.pages.processes import ORDERS, order_at
+from tui.widgets.banner import Banner
 from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import Line, Lines
 from tui.widgets.prompt import Prompt
@@ -72,7 +73,7 @@ class NodeScreen(Screen[None]):
         self._focus = feed.open_node(node.profile.node_id)
         self._masthead = Lines(id="masthead")
         self._tabs = Tabs([Tab(p.key, p.hotkey, p.title, p.short) for p in PAGES], id="tabs")
-        self._banner = Lines(id="banner")
+        self._banner = Banner(id="banner")
         self._sheet = Sheet(id="sheet")
         self._prompt = Prompt(id="prompt")
 
@@ -230,8 +231,7 @@ class NodeScreen(Screen[None]):
         notice = summary.notice(feed.link, feed.pause, feed.mass(), feed.now_s(), feed.wall_ms())
         if self._is_forgotten:
             notice = summary.forgotten(), ()
-        self._banner.display = any(notice)
-        self._banner.show(Line(*notice))
+        self._banner.tell(*notice)
         if self._sheet.room.width:
             sheet = paint(self._page, self._scene())
             self._sheet.show(sheet.head, sheet.body)
