@@ -73,6 +73,9 @@ _INFO: Final = m.NodeInfo(
 _VITALS: Final = m.NodeVitals(
     NODE_ID, "up", "", WALL_MS, 91_500, WALL_MS, 5000, m.raw(Core(cpu_busy_bp=1234))
 )
+_VITALS_THEN: Final = m.NodeVitals(
+    NODE_ID, "up", "", WALL_MS - 86_400_000, None, WALL_MS - 2000, 5000, m.raw(Core())
+)
 _USERS: Final = m.FamilySample("users", 864_295_000, WALL_MS, 30_000, m.raw(Users()))
 _ENDED_RUN: Final = m.EndedRun(
     BOOT_ID, 864_210_000, 4100, "", WALL_MS - 9_000, 3_600_000, 0, 0, 0, 0, 8_200, "", "host"
@@ -98,8 +101,8 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.RenewFirst(1, 3600),
     m.ViewerHello(1, 1, "0.1.0"),
     m.ViewerWelcome(1, "0.1.0", "k7x2m4q6s8u3w5y7", False, 604_800, 518_400),
-    m.Beat(17, 864_295_000, WALL_MS, 5000, m.raw(CORE), (_TROUBLE,)),
-    m.Ack(17),
+    m.Beat(864_210_017, 864_295_000, WALL_MS, 5000, m.raw(CORE), (_TROUBLE,)),
+    m.Ack(864_210_017, 864_210_016),
     m.Ping(7),
     m.Pong(7),
     m.InventoryReport(m.raw(INVENTORY)),
@@ -111,6 +114,13 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.Renewed(DER),
     m.Attend(1000, 2000, 10_000),
     _RETURNED,
+    m.Replay(
+        BOOT_ID,
+        864_210_000,
+        (m.Spooled(864_210_009, 864_255_000, 5000, m.raw(Core(cpu_busy_bp=1234))),),
+    ),
+    m.Lost(BOOT_ID, 864_210_000, 864_210_001, 864_210_008, 864_215_000, 864_250_000),
+    m.Stored(BOOT_ID, 864_210_001, 864_210_009),
     m.Watch(),
     m.Snapshot(95_000, (_INFO,), (_VITALS,), last=True),
     m.Delta(95_250, (), (_VITALS,)),
@@ -144,6 +154,48 @@ _ALL: Final[tuple[m.Message, ...]] = (
     m.Failed(9, "not-found", "no node is called web-9"),
     m.ListOutages(10, 20, "web-1", 86_400),
     m.Outages(10, (_OUTAGE,)),
+    m.GetFleetAt(11, WALL_MS),
+    m.FleetAt(11, WALL_MS, (_INFO,), (_VITALS_THEN,), last=True),
+    m.GetNodeAt(12, "web-1", WALL_MS),
+    m.NodeAt(12, WALL_MS, _INFO, _VITALS_THEN, m.raw(None), (_USERS,)),
+    m.GetSeries(13, "web-1", ("cpu_busy_bp",), WALL_MS - 120_000, WALL_MS, 2),
+    m.Series(
+        13,
+        NODE_ID,
+        60_000,
+        60_000,
+        (WALL_MS - 120_000, WALL_MS - 60_000),
+        (12, 11),
+        (m.SeriesOf("cpu_busy_bp", (310, None), (512.5, None), (1234, None)),),
+    ),
+    m.GetSamples(14, "web-1", WALL_MS - 60_000, WALL_MS, 1),
+    m.Samples(
+        14,
+        NODE_ID,
+        (m.StoredSample(WALL_MS - 58_000, BOOT_ID, 864_210_017, m.raw(Core(cpu_busy_bp=1234))),),
+        more=True,
+    ),
+    m.GetCoverage(15, "web-1", WALL_MS - 86_400_000, WALL_MS),
+    m.CoverageOf(
+        15,
+        (
+            m.Coverage(
+                NODE_ID,
+                "web-1",
+                WALL_MS - 86_400_000,
+                WALL_MS,
+                17_280,
+                17_270,
+                120,
+                8,
+                2,
+                0,
+                (m.Gap(WALL_MS - 45_000, WALL_MS - 5000, "lost", 8),),
+            ),
+        ),
+        last=True,
+    ),
+    m.BackUp(16, "/var/backups/heartline.db"),
 )
 
 EXAMPLES: Final[Mapping[type[m.Message], m.Message]] = {type(example): example for example in _ALL}

@@ -234,7 +234,9 @@ class Beat(Message, frozen=True, array_like=True, gc=False):
 
     kind: ClassVar[int] = 16
     sequence: Count
-    """One more with each beat of this agent process."""
+    """One more with each sample of this agent process, linked or not. The first is one more than
+    its `AgentHello.started_mono_ms`: samples are at least a second apart, so with the boot id
+    it names the sample for ever."""
     mono_ms: Count
     wall_ms: Wall
     next_in_ms: Annotated[int, Meta(ge=100, le=600_000)]
@@ -248,6 +250,9 @@ class Ack(Message, frozen=True, array_like=True, gc=False):
 
     kind: ClassVar[int] = 17
     sequence: Count
+    stored: Count = 0
+    """The samples of all beats on this link up to this number are in durable history; 0: of none
+    yet."""
 
 
 class Ping(Message, frozen=True, array_like=True, gc=False):
@@ -410,6 +415,54 @@ class Returned(Message, frozen=True, array_like=True, gc=False):
     """The runs of the agent that have ended since, oldest first."""
     runs_left_out: Count = 0
     """Those between the first and the others for which there was no room."""
+
+
+class Spooled(Struct, frozen=True, array_like=True, gc=False):
+    """A sample that no master has confirmed, with its original time."""
+
+    sequence: Count
+    mono_ms: Wall
+    """On the clock of this link's beats; negative where it is older than the agent's process."""
+    period_ms: Count
+    """When the next one was due after it."""
+    core: msgspec.Raw
+
+
+class Replay(Message, frozen=True, array_like=True, gc=False):
+    """Agent → master: samples of one run of the agent, in order, from its spool.
+
+    They fill the history and nothing else: no state moves, nothing is raised. The master may have
+    some of them already.
+    """
+
+    kind: ClassVar[int] = 29
+    boot_id: Name
+    started_mono_ms: Count
+    """Which run took them, as in its `AgentHello`."""
+    samples: Annotated[tuple[Spooled, ...], Meta(max_length=128)]
+
+
+class Lost(Message, frozen=True, array_like=True, gc=False):
+    """Agent → master: samples that were taken and are no more, because the spool was full."""
+
+    kind: ClassVar[int] = 30
+    boot_id: Name
+    started_mono_ms: Count
+    first: Count
+    last: Count
+    first_mono_ms: Wall
+    """When the first of them was taken, as `Spooled.mono_ms`."""
+    last_mono_ms: Wall
+
+
+class Stored(Message, frozen=True, array_like=True, gc=False):
+    """Master → agent: every sample and every loss that you have sent on this link by `Replay` or
+    `Lost`, with a number from `first` to `last` of this boot, is in durable history."""
+
+    kind: ClassVar[int] = 31
+    boot_id: Name
+    first: Count
+    last: Count
 
 
 # --- a viewer's link -----------------------------------------------------------------------------
@@ -756,9 +809,198 @@ class Outages(Message, frozen=True, array_like=True, gc=False):
     outages: tuple[Outage, ...]
 
 
+# --- the past -------------------------------------------------------------------------------------
+
+
+class GetFleetAt(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: the whole fleet as it was at an instant."""
+
+    kind: ClassVar[int] = 60
+    request: Count
+    at_wall_ms: Wall
+
+
+class FleetAt(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the answer to `GetFleetAt`, in as many of these as it takes."""
+
+    kind: ClassVar[int] = 61
+    request: Count
+    at_wall_ms: Wall
+    infos: tuple[NodeInfo, ...]
+    """As they are now: names, labels, filesystems."""
+    vitals: tuple[NodeVitals, ...]
+    """As they were: `seen_wall_ms` is when the sample was taken, `seen_mono_ms` is nil. A node that
+    was not known yet is left out; of one without a sample near that instant `core` is nil."""
+    last: bool
+
+
+class GetNodeAt(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: all about one node (name or id, as `GetNode`) as it was at an instant."""
+
+    kind: ClassVar[int] = 62
+    request: Count
+    node: Name
+    at_wall_ms: Wall
+
+
+class NodeAt(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the answer to `GetNodeAt`."""
+
+    kind: ClassVar[int] = 63
+    request: Count
+    at_wall_ms: Wall
+    info: NodeInfo
+    vitals: NodeVitals
+    """As in `FleetAt`."""
+    inventory: msgspec.Raw
+    """As it is now, or nil."""
+    families: tuple[FamilySample, ...]
+    """The last of each family before that instant; `wall_ms` is when, by the master's clock."""
+
+
+class GetSeries(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: how values of one node went over a span of time, in about `points`
+    steps."""
+
+    kind: ClassVar[int] = 64
+    request: Count
+    node: Name
+    metrics: Annotated[tuple[Name, ...], Meta(max_length=64)]
+    """Names of fields of `shared.metrics.Core`."""
+    from_wall_ms: Wall
+    to_wall_ms: Wall
+    points: Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class SeriesOf(Struct, frozen=True, array_like=True, gc=False):
+    """One metric of a series, a value per step of `Series.at_wall_ms`; nil: not measured."""
+
+    metric: Name
+    least: tuple[int | None, ...]
+    mean: tuple[float | None, ...]
+    most: tuple[int | None, ...]
+
+
+class Series(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the answer to `GetSeries`. Steps without a sample are left out."""
+
+    kind: ClassVar[int] = 65
+    request: Count
+    node_id: Name
+    step_ms: Count
+    """How long each step is: a whole number of the tier's."""
+    tier_ms: Count
+    """From which tier it was taken; 0: from the samples themselves."""
+    at_wall_ms: tuple[int, ...]
+    """When each step begins, ascending."""
+    counts: tuple[int, ...]
+    """Samples in each step."""
+    series: tuple[SeriesOf, ...]
+
+
+class GetSamples(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: the samples of one node themselves, from a time on, oldest first."""
+
+    kind: ClassVar[int] = 66
+    request: Count
+    node: Name
+    from_wall_ms: Wall
+    to_wall_ms: Wall
+    """Not included."""
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 1000
+
+
+class StoredSample(Struct, frozen=True, array_like=True, gc=False):
+    """A sample in the history."""
+
+    at_wall_ms: int
+    """By the master's clock."""
+    boot_id: Name
+    sequence: Count
+    core: msgspec.Raw
+
+
+class Samples(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the answer to `GetSamples`."""
+
+    kind: ClassVar[int] = 67
+    request: Count
+    node_id: Name
+    samples: tuple[StoredSample, ...]
+    more: bool
+    """Ask again from one millisecond after the last."""
+
+
+class GetCoverage(Message, frozen=True, array_like=True, gc=False):
+    """Viewer → master: how complete the history is, of one node or (empty) of all."""
+
+    kind: ClassVar[int] = 68
+    request: Count
+    node: Name
+    from_wall_ms: Wall
+    to_wall_ms: Wall
+
+
+class Gap(Struct, frozen=True, array_like=True, gc=False):
+    """A stretch of time whose samples are not in the history, or came late."""
+
+    from_wall_ms: int
+    to_wall_ms: int
+    kind: Name
+    """`late` (stored after an absence), `lost` (taken, and dropped), `never-collected`,
+    `awaited` (may still come)."""
+    samples: Count
+
+
+class Coverage(Struct, frozen=True, array_like=True, gc=False):
+    """How complete one node's history is over a span of time, in samples."""
+
+    node_id: Name
+    name: Name
+    from_wall_ms: int
+    to_wall_ms: int
+    expected: Count
+    """`stored` + `lost` + `never_collected` + `awaited`."""
+    stored: Count
+    late: Count
+    """Of those stored."""
+    lost: Count
+    never_collected: Count
+    awaited: Count
+    gaps: tuple[Gap, ...] = ()
+    """The newest of them."""
+
+
+class CoverageOf(Message, frozen=True, array_like=True, gc=False):
+    """Master → viewer: the answer to `GetCoverage`, in as many of these as it takes."""
+
+    kind: ClassVar[int] = 69
+    request: Count
+    rows: tuple[Coverage, ...]
+    last: bool
+
+
+class BackUp(Message, frozen=True, array_like=True, gc=False):
+    """Operator → master: write a copy of all that is stored to a file on the master's host."""
+
+    kind: ClassVar[int] = 70
+    request: Count
+    path: Text
+
+
 FromOpeningClient: TypeAlias = CaRequest | Enrol | AgentHello | ViewerHello
 FromAgent: TypeAlias = (
-    Beat | Ping | Pong | InventoryReport | Returned | FamilySample | Part | Goodbye | Renew
+    Beat
+    | Ping
+    | Pong
+    | InventoryReport
+    | Returned
+    | FamilySample
+    | Part
+    | Goodbye
+    | Renew
+    | Replay
+    | Lost
 )
 FromViewer: TypeAlias = (
     Watch
@@ -777,12 +1019,18 @@ FromViewer: TypeAlias = (
     | CreateToken
     | ListTokens
     | RevokeToken
+    | GetFleetAt
+    | GetNodeAt
+    | GetSeries
+    | GetSamples
+    | GetCoverage
+    | BackUp
 )
 FromClient: TypeAlias = FromOpeningClient | FromAgent | FromViewer
 """Everything a client (agent or viewer) may send to a master."""
 
 ToOpeningClient: TypeAlias = Ca | Enrolled | Deny | Welcome | RenewFirst | ViewerWelcome
-ToAgent: TypeAlias = Ack | Ping | Pong | Cadence | Attend | Renewed | Goodbye | Part
+ToAgent: TypeAlias = Ack | Ping | Pong | Cadence | Attend | Renewed | Goodbye | Part | Stored
 ToViewer: TypeAlias = (
     Snapshot
     | Delta
@@ -798,6 +1046,11 @@ ToViewer: TypeAlias = (
     | Outages
     | TokenCreated
     | Tokens
+    | FleetAt
+    | NodeAt
+    | Series
+    | Samples
+    | CoverageOf
     | Done
     | Failed
 )

@@ -42,6 +42,8 @@ def _of_type(info: mi.Type) -> st.SearchStrategy[object]:
             return st.integers(
                 -(2**63) if low is None else low, 2**63 - 1 if high is None else high
             )
+        case mi.FloatType():
+            return st.floats(allow_nan=False, allow_infinity=False)
         case mi.StrType():
             return st.text(max_size=_SHORT)
         case mi.BytesType():
