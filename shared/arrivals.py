@@ -6,6 +6,10 @@ send time. The least offset of the last minutes is the fastest way that the link
 at the earliest. By how much beats come later than that is kept as a peak that halves in ten
 minutes: a link that was slow once is given more time for a while.
 
+More than a period on a link that had always been in time is no slowness but an accident: a cut
+cable, a stopped process, a suspended host. It is not believed until it happens again, or the next
+accident would be noticed late because of the last one.
+
 Both clocks are monotonic; no wall clock takes part. The receiver's is attentive
 (`shared.attentive`).
 """
@@ -31,6 +35,23 @@ RELEARN_PERIODS: Final = 1.0
 host was suspended) and never catches up, or the beat was slow and the next one on time restores
 what was known."""
 
+IN_TIME_PERIODS: Final = 0.1
+"""A link whose peak is less than this has always been in time: of a lossy one, which is late now
+and then, great lateness is believed at once."""
+
+DOUBT_HALF_LIFE_S: Final = 3600.0
+"""How long an accident is remembered, in case it becomes a habit."""
+
+
+class Doubt(Struct, frozen=True, gc=False):
+    """The greatest lateness that was not believed, as it stood at `at_s`."""
+
+    late_s: float = 0.0
+    at_s: float = 0.0
+
+
+NO_DOUBT: Final = Doubt()
+
 
 class Arrivals(Struct, frozen=True, gc=False):
     """What the beats of one link have shown. Made by `none_yet` or `first`, carried on by
@@ -50,16 +71,21 @@ class Arrivals(Struct, frozen=True, gc=False):
     """Least offset of the full buckets."""
     minima_s: tuple[float, ...] = ()
     """Least offset of each full bucket, the newest last."""
+    doubt: Doubt = NO_DOUBT
 
 
-def none_yet(now_s: float, next_in_s: float, peak_s: float = 0.0) -> Arrivals:
+def none_yet(
+    now_s: float, next_in_s: float, peak_s: float = 0.0, doubt: Doubt = NO_DOUBT
+) -> Arrivals:
     """Before the first beat of a link that was made now."""
-    return Arrivals(now_s, now_s + next_in_s, peak_s, math.inf, 0)
+    return Arrivals(now_s, now_s + next_in_s, peak_s, math.inf, 0, doubt=doubt)
 
 
-def first(now_s: float, mono_s: float, next_in_s: float, peak_s: float = 0.0) -> Arrivals:
+def first(
+    now_s: float, mono_s: float, next_in_s: float, peak_s: float = 0.0, doubt: Doubt = NO_DOUBT
+) -> Arrivals:
     """After the first beat of a link, which was sent at `mono_s` on the agent's clock."""
-    return Arrivals(now_s, now_s + next_in_s, peak_s, now_s - mono_s, 1)
+    return Arrivals(now_s, now_s + next_in_s, peak_s, now_s - mono_s, 1, doubt=doubt)
 
 
 def observe(
@@ -68,12 +94,16 @@ def observe(
     """After another beat of the same link. `period_s` is what the node is judged by: a node that is
     looked at beats, and promises, more often."""
     peak, late_s = peak_s(before, now_s), now_s - before.due_s
-    if not before.filled:
-        return first(now_s, mono_s, next_in_s, peak)
-    if late_s > peak:
-        peak = max(peak, min(late_s, PEAK_MOST_PERIODS * period_s))
+    if not before.filled:  # nothing was promised
+        return first(now_s, mono_s, next_in_s, peak, before.doubt)
     if late_s > RELEARN_PERIODS * period_s:
-        return first(now_s, mono_s, next_in_s, peak)
+        late_s = min(late_s, PEAK_MOST_PERIODS * period_s)
+        if peak >= IN_TIME_PERIODS * period_s:
+            return first(now_s, mono_s, next_in_s, max(peak, late_s), before.doubt)
+        doubted_s = _doubted_s(before.doubt, now_s)
+        doubt = Doubt(max(late_s, doubted_s), now_s)
+        return first(now_s, mono_s, next_in_s, max(peak, min(late_s, doubted_s)), doubt)
+    peak = max(peak, late_s)
     minimum_s, filled = before.minimum_s, before.filled
     least_s, minima_s = before.least_s, before.minima_s
     offset_s = now_s - mono_s
@@ -85,7 +115,7 @@ def observe(
         minimum_s = offset_s
     fastest_s = min(least_s, minimum_s)
     due_s = fastest_s + mono_s + next_in_s
-    return Arrivals(now_s, due_s, peak, minimum_s, filled + 1, least_s, minima_s)
+    return Arrivals(now_s, due_s, peak, minimum_s, filled + 1, least_s, minima_s, before.doubt)
 
 
 def peak_s(arrivals: Arrivals, now_s: float) -> float:
@@ -93,3 +123,7 @@ def peak_s(arrivals: Arrivals, now_s: float) -> float:
     if not arrivals.peak_s:
         return 0.0
     return float(arrivals.peak_s * 0.5 ** ((now_s - arrivals.heard_s) / PEAK_HALF_LIFE_S))
+
+
+def _doubted_s(doubt: Doubt, now_s: float) -> float:
+    return float(doubt.late_s * 0.5 ** ((now_s - doubt.at_s) / DOUBT_HALF_LIFE_S))

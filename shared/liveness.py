@@ -306,14 +306,15 @@ def _beaten(node: Liveness, beat: BeatArrived, now_s: float) -> Liveness:
 
 def _joined(node: Liveness, period_s: float, now_s: float) -> Liveness:
     # Another link, perhaps another process with another clock; as bad a line as it was.
-    arrivals = none_yet(now_s, period_s, _peak_s(node, now_s))
+    before = node.arrivals
+    arrivals = (
+        none_yet(now_s, period_s)
+        if before is None
+        else none_yet(now_s, period_s, peak_s(before, now_s), before.doubt)
+    )
     if node.state in ALIVE:
         return replace(node, period_s=period_s, arrivals=arrivals)
     return Liveness(State.JOINING, now_s, "", period_s, arrivals)
-
-
-def _peak_s(node: Liveness, now_s: float) -> float:
-    return 0.0 if node.arrivals is None else peak_s(node.arrivals, now_s)
 
 
 def _silent(node: Liveness, evidence: Evidence, now_s: float) -> Liveness:

@@ -204,6 +204,41 @@ def test_short_suspension_is_lateness_once_and_not_with_every_beat_that_follows(
     assert [c for c in world.changes if c.at_s > late_s] == []
 
 
+def suspend(world: World, host: Host) -> None:
+    world.suspend(host, 25.0)
+
+
+def interrupt(world: World, host: Host) -> None:
+    world.cut(host)
+    world.at(world.now_s + 25.0, world.mend, host)
+
+
+def stall(world: World, host: Host) -> None:
+    world.stop(host)
+    world.at(world.now_s + 25.0, world.go_on, host)
+
+
+@pytest.mark.parametrize("accident", [suspend, interrupt, stall])
+def test_what_a_host_has_been_through_does_not_delay_its_next_detection(
+    accident: Callable[[World, Host], None],
+) -> None:
+    world = World(NODES)
+    hit = world.some(HIT)
+    struck(world, hit, lambda host: accident(world, host))
+    world.run(world.settled_s + 60.0)
+    assert {world.state(host) for host in hit} == {State.UP}
+    again_s = world.now_s
+    begun: dict[str, float] = {}
+    for host in hit:
+        begun[host.node_id] = again_s + world.rng.random() * PERIOD_S
+        world.at(begun[host.node_id], world.cut, host)
+    world.run(again_s + 40.0)
+    changes = world.since(again_s)
+    assert p99_s([c for c in changes if c.after is State.LATE], begun) <= 6.5
+    assert p99_s([c for c in changes if c.after is State.DOWN], begun) <= 13.0
+    assert wrong(world, hit) == []
+
+
 def test_long_suspension_is_down_and_ends_with_the_host() -> None:
     world = World(NODES)
     hit = world.some(HIT)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from shared.arrivals import (
     BUCKET_BEATS,
     BUCKETS,
+    DOUBT_HALF_LIFE_S,
+    IN_TIME_PERIODS,
     PEAK_HALF_LIFE_S,
     PEAK_MOST_PERIODS,
     Arrivals,
@@ -89,9 +91,54 @@ def test_clock_that_stood_still_is_learnt_anew_with_the_first_beat_after_it(
 
 
 def test_beat_that_was_only_slow_is_made_good_by_the_next_one_on_time() -> None:
+    known = after([0.0, 0.0, 4.0, 2.0, 0.0])
+    assert [each.due_s for each in known] == [5.0, 10.0, 15.0, 20.0, 25.0]
+    assert math.isclose(known[-1].peak_s, 4.0, rel_tol=0.02)
     known = after([0.0, 0.0, 8.0, 3.0, 0.0])
     assert [each.due_s for each in known] == [5.0, 10.0, 23.0, 23.0, 25.0]
-    assert math.isclose(known[-1].peak_s, 8.0, rel_tol=0.02)
+
+
+# Beats that are late by more than a period, on a link that was in time until then.
+IN_TIME = [0.0] * 20
+ACCIDENT_S = 8.0
+
+
+def test_accident_on_a_link_that_was_in_time_is_not_believed() -> None:
+    known = after([*IN_TIME, ACCIDENT_S, *IN_TIME])
+    assert [each.peak_s for each in known] == [0.0] * len(known)
+
+
+def test_accident_that_happens_again_is_believed() -> None:
+    known = after([*IN_TIME, ACCIDENT_S, *IN_TIME, ACCIDENT_S / 2, *IN_TIME, 2 * ACCIDENT_S, 0.0])
+    peaks = [round(each.peak_s, 1) for each in known]
+    again, third = 2 * len(IN_TIME) + 1, 3 * len(IN_TIME) + 2
+    assert peaks[again - 1] == 0.0
+    assert peaks[again] == ACCIDENT_S / 2
+    # By now it is a link that is late now and then.
+    assert peaks[third] == PEAK_MOST_PERIODS * PERIOD_S
+
+
+def test_accident_is_half_forgotten_in_an_hour() -> None:
+    beats = round(DOUBT_HALF_LIFE_S / PERIOD_S)
+    known = after([*IN_TIME, ACCIDENT_S, *[0.0] * (beats - 1), ACCIDENT_S])
+    assert math.isclose(known[-1].peak_s, ACCIDENT_S / 2, rel_tol=0.01)
+
+
+def test_great_lateness_of_a_link_that_is_late_now_and_then_is_believed_at_once() -> None:
+    known = after([*IN_TIME, IN_TIME_PERIODS * PERIOD_S + 0.1, 0.0, ACCIDENT_S])
+    assert math.isclose(known[-1].peak_s, ACCIDENT_S)
+
+
+def test_next_link_knows_of_the_accident_on_the_last() -> None:
+    last = after([*IN_TIME, ACCIDENT_S, 0.0])[-1]
+    linked_s = last.heard_s + 1.0
+    known = observe(
+        none_yet(linked_s, PERIOD_S, doubt=last.doubt), linked_s, 0.0, PERIOD_S, PERIOD_S
+    )
+    assert known.peak_s == 0.0
+    at_s = linked_s + PERIOD_S + ACCIDENT_S
+    known = observe(known, at_s, PERIOD_S, PERIOD_S, PERIOD_S)
+    assert math.isclose(known.peak_s, ACCIDENT_S, rel_tol=0.02)
 
 
 def test_clock_that_jumps_ahead_is_followed_at_once() -> None:
@@ -107,7 +154,7 @@ def test_peak_halves_in_ten_minutes_and_is_held_until_then() -> None:
 
 
 @given(st.lists(st.floats(0, 60), min_size=2, max_size=60))
-def test_peak_is_never_below_what_was_just_seen_nor_above_what_can_count(
+def test_peak_is_never_below_lateness_that_is_believed_nor_above_what_can_count(
     delays_s: list[float],
 ) -> None:
     arrived_s = list(accumulate((n * PERIOD_S + d for n, d in enumerate(delays_s)), max))
@@ -115,7 +162,10 @@ def test_peak_is_never_below_what_was_just_seen_nor_above_what_can_count(
     for number, at_s in enumerate(arrived_s[1:], 1):
         before, known = known, observe(known, at_s, number * PERIOD_S, PERIOD_S, PERIOD_S)
         most_s = PEAK_MOST_PERIODS * PERIOD_S
-        assert min(at_s - before.due_s, most_s) <= known.peak_s <= most_s
+        late_s = at_s - before.due_s
+        is_believed = late_s <= PERIOD_S or peak_s(before, at_s) >= IN_TIME_PERIODS * PERIOD_S
+        assert known.peak_s <= most_s
+        assert not is_believed or known.peak_s >= min(late_s, most_s)
         assert known.peak_s >= peak_s(before, at_s) - 1e-9
 
 
