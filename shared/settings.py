@@ -38,7 +38,7 @@ class LinkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     read_timeout_s: Annotated[
         float, Meta(ge=1, le=600, description="Silence of the peer after which a link is given up")
-    ] = 45.0
+    ] = 60.0
     write_timeout_s: Annotated[
         float,
         Meta(ge=1, le=600, description="How long the peer may take nothing of what is sent to it"),

@@ -120,7 +120,7 @@ async def test_silent_agent_is_late_then_down_and_its_link_given_up_in_the_end(
         if not host_answers:
             agent.wire.swallow()
         began_s, seen = trio.current_time(), list[tuple[float, State]]()
-        while trio.current_time() < began_s + 60:
+        while trio.current_time() < began_s + 70:
             state = master.state("web")
             if not seen or seen[-1][1] is not state:
                 seen.append((round(trio.current_time() - began_s, 1), state))
@@ -342,11 +342,11 @@ async def test_link_that_says_nothing_is_pinged_then_given_up_and_the_node_lost_
         agent = await master.agent(peer)
         await agent.ask(beat(next_in_s=60), m.Ack)
         agent.wire.swallow()
-        await trio.sleep(44.9)
+        await trio.sleep(59.9)
         assert master.state("web") is State.UP
         await trio.sleep(0.2)
         assert master.state("web") is State.LOST
-        assert reason(master) == "nothing was heard for 45 s"
+        assert reason(master) == "nothing was heard for 60 s"
         await trio.sleep(2)
         assert agent.wire.master.is_closed
 

@@ -344,7 +344,9 @@ class Agent:
             given_up_ms = heard_ms + READ_TIMEOUT_MS
             ping_ms = max(heard_ms, pinged_ms) + PING_AFTER_MS
             if now_ms >= given_up_ms:
-                self._lost("", "nothing was heard for 45 s", now_ms - heard_ms)
+                self._lost(
+                    "", f"nothing was heard for {LINK.read_timeout_s:g} s", now_ms - heard_ms
+                )
                 return
             if now_ms >= ping_ms:
                 pinged_ms = now_ms

@@ -97,3 +97,11 @@ def test_peer_that_never_answers_is_pinged_now_and_then_and_given_up_at_the_read
         silence = Silence(heard_s, None, pings_s[-1])
     assert next_look_s(silence, settings) == heard_s + settings.read_timeout_s
     assert len(pings_s) == math.ceil(settings.read_timeout_s / settings.ping_after_s) - 1
+
+
+def test_agent_bears_with_a_master_that_is_frozen_for_forty_seconds() -> None:
+    # Last heard of up to a beat of five seconds before it froze, and slow for a while after it.
+    period_s, frozen_s, slow_s = 5.0, 40.0, 10.0
+    silence = Silence(HEARD_S, None, HEARD_S + 40.0)
+    at_s = HEARD_S + period_s + frozen_s + slow_s
+    assert judge(silence, LinkSettings(), at_s) is not Verdict.SILENT
