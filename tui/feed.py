@@ -34,16 +34,13 @@ from tui.focus import Focus
 from tui.journal import Journal
 from tui.link import Link, LinkState
 from tui.mass import Mass, Masses
-from tui.outages import OUTAGES_ASKED, Record
+from tui.outages import BEARING, OUTAGES_ASKED, Record
 from tui.pause import Pause
 from tui.trail import Trails
 
 FLEET_EVENTS: Final = 500
 NODE_EVENTS: Final = 200
 """How many past events are asked for."""
-
-_BEARING: Final = frozenset({"state", "outage"})
-"""Events that may begin an outage, or end one, or tell its cause."""
 
 OTHER_CLOCK_MS: Final = 60_000
 """A master whose clock differs so much from what it should show has been booted anew, or is another
@@ -199,7 +196,7 @@ class Feed:
         record = self.record
         if record is None or record.outages is None:
             return
-        if any(e.node_id == record.node_id and e.event in _BEARING for e in told.events):
+        if any(e.node_id == record.node_id and e.event in BEARING for e in told.events):
             self._ask_for_record()
 
     def _ask_for_events(self) -> None:

@@ -15,6 +15,9 @@ from tui.focus import cleaned
 OUTAGES_ASKED: Final = 200
 """How many of a node are asked for, the newest."""
 
+BEARING: Final = frozenset({"state", "outage"})
+"""Events that may begin an outage, or end one, or tell its cause."""
+
 _WINDOWS: Final[Mapping[int, str]] = {86_400: "day", 7 * 86_400: "week", 30 * 86_400: "month"}
 
 

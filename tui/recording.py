@@ -40,8 +40,16 @@ RECORDED: Final = (
     m.FocusInventory,
     m.NodeDetail,
     m.Events,
+    m.Outages,
 )
 """What is shown of a fleet. Nothing else that a master may say to a viewer is kept: no token."""
+
+FLEET_REQUEST: Final = 2**52
+"""The number of the question for all outages, which is asked for the recording. Those about single
+nodes have higher ones, and the dashboard's own lower ones."""
+
+FLEET_OUTAGES_ASKED: Final = 500
+"""The newest of the fleet: more than fit into one answer."""
 
 FLUSH_EVERY_S: Final = 1.0
 """How much of a recording a crash may take."""

@@ -1,8 +1,9 @@
-"""Recording what a source reports, and playing it again: two sources like any other.
+"""Playing a recording: a source like any other.
 
 A replay has its own clock, on which ages and times are those of the recording, however fast it is
 played; it stands still at the end, with the last picture on the screen. What is in the file is
-checked and cleaned as if a master had sent it.
+checked and cleaned as if a master had sent it. Whoever opens a node is answered by what has been
+played of it so far.
 """
 
 import asyncio
@@ -17,55 +18,9 @@ from shared import messages as m
 from shared.connection import ClientConnection
 from shared.errors import RemoteProtocolError
 from shared.text import clean
-from tui.link import Link, LinkState, Source, Viewer
-from tui.recording import Ended, Header, Heard, LinkWas, Recorder, RecordingError, read
-
-SLOWEST: Final = 0.01
-FASTEST: Final = 1000.0
-
-
-class Recorded:
-    """A source that records what another one reports."""
-
-    def __init__(
-        self, source: Source, recorder: Recorder, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._source = source
-        self._recorder = recorder
-        self._clock = clock
-
-    def __repr__(self) -> str:
-        return f"<Recorded {self._source!r}>"
-
-    async def run(self, viewer: Viewer) -> None:
-        """See `tui.link.Source`."""
-        await self._source.run(_Tap(viewer, self._recorder, self._clock))
-
-    def retry_now(self) -> None:
-        """See `tui.link.Source`."""
-        self._source.retry_now()
-
-    def send(self, message: m.FromViewer) -> None:
-        """See `tui.link.Source`."""
-        self._source.send(message)
-
-
-class _Tap:
-    """A viewer that records, and hands on."""
-
-    def __init__(self, viewer: Viewer, recorder: Recorder, clock: Callable[[], float]) -> None:
-        self._viewer = viewer
-        self._recorder = recorder
-        self._clock = clock
-
-    def on_link(self, link: Link) -> None:
-        now_s = self._clock()
-        self._recorder.link(_link_was(link, self._recorder, now_s), now_s)
-        self._viewer.on_link(link)
-
-    def on_message(self, message: m.FromMaster, received_s: float) -> None:
-        self._recorder.heard(message, received_s)
-        self._viewer.on_message(message, received_s)
+from tui.answers import Answers
+from tui.link import Link, LinkState, Viewer
+from tui.recording import Ended, Header, Heard, LinkWas, RecordingError, read
 
 
 class Played(NamedTuple):
@@ -152,6 +107,9 @@ class Replay:
         began_wall_ms = header.began_wall_ms if isinstance(header, Header) else 0
         self.clock: Final = ReplayClock(speed, began_wall_ms)
         self._link = Link(LinkState.CONNECTING, 0.0, str(path))
+        self._answers = Answers()
+        self._viewer: Viewer | None = None
+        self._open_node = ""
 
     def __repr__(self) -> str:
         return f"<Replay of {self._path} at {self.clock.speed:g}>"
@@ -159,6 +117,7 @@ class Replay:
     async def run(self, viewer: Viewer) -> None:
         """Plays it, and then shows its end for as long as it is left running."""
         self.clock.start()
+        self._viewer = viewer
         at_s, ending = 0.0, "the recording ends here"
         try:
             for entry in self._entries:
@@ -176,29 +135,24 @@ class Replay:
         """See `tui.link.Source`: there is nobody to dial."""
 
     def send(self, message: m.FromViewer) -> None:
-        """See `tui.link.Source`: nobody listens."""
+        """See `tui.link.Source`: what is known is told at once; nothing, where nothing is."""
+        if isinstance(message, m.FocusNode):
+            self._open_node = message.node_id
+        if self._viewer is not None:
+            for answer in self._answers.to(message):
+                self._viewer.on_message(answer, self.clock.mono_s())
 
     def _show(self, viewer: Viewer, entry: Played) -> None:
         if isinstance(entry.what, Link):
             self._link = replace(entry.what, playing=f"replay at {self.clock.speed:g}×")
             viewer.on_link(self._link)
+            return
+        self._answers.learn(entry.what)
+        if isinstance(entry.what, m.Outages):
+            # It may tell of other nodes, or of a few: whoever looks at one is told all of it.
+            self.send(m.ListOutages(entry.what.request, node=self._open_node))
         else:
             viewer.on_message(entry.what, entry.at_s)
-
-
-def _link_was(link: Link, recorder: Recorder, now_s: float) -> LinkWas:
-    retry_at_s = link.retry_at_s
-    return LinkWas(
-        at_ms=recorder.at_ms(now_s),
-        state=link.state,
-        since_ms=recorder.at_ms(link.since_s),
-        address=link.address,
-        reason=link.reason,
-        retry_at_ms=None if retry_at_s is None else recorder.at_ms(retry_at_s),
-        cluster=link.cluster,
-        master_version=link.master_version,
-        delay_us=None if link.delay_s is None else round(link.delay_s * 1_000_000),
-    )
 
 
 def _link(entry: LinkWas) -> Link:

@@ -157,8 +157,8 @@ def _watch(invocation: Invocation, record: Path | None, limit_bytes: int) -> int
     client = Client(*watched(invocation.choice))
     if record is None:
         return dashboard(client)
+    from tui.recorded import Recorded  # noqa: PLC0415 - see above
     from tui.recording import Recorder  # noqa: PLC0415 - see above
-    from tui.replay import Recorded  # noqa: PLC0415 - see above
 
     if not has_terminal():
         raise UserError("there is no terminal for the dashboard, and so nothing to record")

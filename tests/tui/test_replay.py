@@ -14,8 +14,9 @@ from tests.tui.fleets import MONO_MS, snapshot, vitals
 from tests.tui.scripted import LIVE, LOST, NOW_S, ScriptedSource, dashboard, screen_lines
 from tui.app import Dashboard
 from tui.link import Link, LinkState
-from tui.recording import Recorder, RecordingError
-from tui.replay import Recorded, Replay, ReplayClock
+from tui.recorded import Recorded
+from tui.recording import FLEET_OUTAGES_ASKED, FLEET_REQUEST, Recorder, RecordingError
+from tui.replay import Replay, ReplayClock
 
 WALL_MS = 1_795_000_000_000
 FLEET = snapshot({"web-1": State.UP, "db-1": State.DOWN})
@@ -89,7 +90,10 @@ def test_recorded_source_hands_everything_on(tmp_path: Path) -> None:
         both.retry_now()
         both.send(m.FocusNode("id-web-1"))
         assert source.retries == 1
-        assert source.sent == [m.FocusNode("id-web-1")]
+        assert source.sent == [
+            m.ListOutages(FLEET_REQUEST, FLEET_OUTAGES_ASKED),
+            m.FocusNode("id-web-1"),
+        ]
         listening.cancel()
 
     run(scenario)
