@@ -1,10 +1,11 @@
 """The event log: what happened, numbered, stored, and passed on to whoever follows."""
 
+import sqlite3
 from collections.abc import Callable
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from master.store import Statement, Store
-from shared.messages import Event
+from shared.messages import EVENT_NODES_LIMIT, Event
 
 Follower: TypeAlias = Callable[[Event], None]
 
@@ -36,10 +37,12 @@ class EventLog:
         before: str = "",
         after: str = "",
         text: str = "",
+        nodes: tuple[str, ...] = (),
     ) -> None:
-        """Something happened, now."""
+        """Something happened, now; to all of `nodes` together, of which the first are kept."""
         self._last += 1
-        entry = Event(self._last, self._wall_ms(), event, node_id, name, before, after, text)
+        named = nodes[:EVENT_NODES_LIMIT]
+        entry = Event(self._last, self._wall_ms(), event, node_id, name, before, after, text, named)
         self._store.write_later(_insert(entry))
         if self._last % PRUNE_EVERY == 0:
             oldest = self._last - self.kept
@@ -54,7 +57,7 @@ class EventLog:
             f"SELECT * FROM events {where} ORDER BY number DESC LIMIT ?",  # noqa: S608 - constants
             (*parameters, limit),
         )
-        return tuple(Event(**dict(row)) for row in reversed(rows))
+        return tuple(_event(row) for row in reversed(rows))
 
     def follow(self, follower: Follower) -> None:
         """Calls `follower` with every event from now on, until `unfollow`."""
@@ -64,9 +67,15 @@ class EventLog:
         self._followers.pop(follower, None)
 
 
+def _event(row: sqlite3.Row) -> Event:
+    columns = dict[str, Any](row)
+    nodes: str = columns.pop("nodes")
+    return Event(**columns, nodes=tuple(nodes.split()))
+
+
 def _insert(event: Event) -> Statement:
     return (
-        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             event.number,
             event.wall_ms,
@@ -76,5 +85,6 @@ def _insert(event: Event) -> Statement:
             event.before,
             event.after,
             event.text,
+            " ".join(event.nodes),
         ),
     )

@@ -252,6 +252,7 @@ class Registry:
         self._context.events.record(
             "mass",
             text=f"{len(node_ids)} of {alive} nodes fell silent at once{where}: network or master?",
+            nodes=node_ids,
         )
 
     def flapping_changed(self, node_id: str, *, is_on: bool) -> None:

@@ -681,6 +681,10 @@ class ForgetNode(Message, frozen=True, array_like=True, gc=False):
     node: Name
 
 
+EVENT_NODES_LIMIT: Final = 256
+"""Nodes that an event names: the text says how many there were."""
+
+
 class Event(Struct, frozen=True, array_like=True, gc=False):
     """One thing that happened, as stored."""
 
@@ -693,6 +697,8 @@ class Event(Struct, frozen=True, array_like=True, gc=False):
     before: Name = ""
     after: Name = ""
     text: Text = ""
+    nodes: Annotated[tuple[Name, ...], Meta(max_length=EVENT_NODES_LIMIT)] = ()
+    """Ids of the nodes that it befell together, as in a `mass` event: the first so many."""
 
 
 class ListEvents(Message, frozen=True, array_like=True, gc=False):

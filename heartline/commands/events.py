@@ -65,4 +65,5 @@ def _plain(event: m.Event) -> dict[str, object]:
         "before": clean(event.before),
         "after": clean(event.after),
         "text": clean(event.text),
+        "nodes": [clean(node_id) for node_id in event.nodes],
     }

@@ -6,7 +6,7 @@ import pytest
 
 from master.events import PRUNE_EVERY, EventLog
 from master.store import Store
-from shared.messages import Event
+from shared.messages import EVENT_NODES_LIMIT, Event
 from tests.master.assembled import memory_store
 
 
@@ -33,6 +33,16 @@ async def test_what_was_recorded_is_read_back_whole(store: Store) -> None:
         Event(1, 1_234, "state", "aa11", "web", "up", "down", "why"),
         Event(2, 1_234, "master-started"),
     )
+
+
+async def test_nodes_that_an_event_befell_together_are_named_the_first_of_many(
+    store: Store,
+) -> None:
+    log = log_on(store)
+    ids = tuple(f"{number:016x}" for number in range(EVENT_NODES_LIMIT + 1))
+    log.record("mass", nodes=ids)
+    (event,) = await log.latest(1)
+    assert event.nodes == ids[:-1]
 
 
 async def test_latest_are_the_newest_oldest_first_of_all_nodes_or_of_one(store: Store) -> None:

@@ -1,8 +1,12 @@
 """Mass events: when many make one, and what they have in common."""
 
+from pathlib import Path
+
 import pytest
+import trio
 from hypothesis import given
 from hypothesis import strategies as st
+from trio.testing import MockClock
 
 from master.masses import (
     HOLD_PERIODS,
@@ -12,6 +16,7 @@ from master.masses import (
     Masses,
     common_ground,
 )
+from tests.master.assembled import assembled
 
 PERIOD_S = 5.0
 
@@ -139,3 +144,17 @@ def test_whole_fleet_has_nothing_in_common_that_would_explain_it() -> None:
 def test_nodes_that_were_forgotten_meanwhile_are_left_out() -> None:
     assert common_ground(["gone"], fleet(a=5)) == ()
     assert common_ground([], {}) == ()
+
+
+async def test_event_names_the_nodes_that_fell_for_scripts_to_use(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        agents = {name: await master.beating(name) for name in names(LEAST_NODES + 1)}
+        for agent in agents.values():
+            agent.wire.swallow()
+        await trio.sleep(PERIOD_S + 2.0)
+        (event,) = await master.events("mass")
+        assert event.text.startswith(f"{LEAST_NODES} of {len(agents)} nodes fell silent at once")
+        assert set(event.nodes) < {master.node(name).node_id for name in agents}
+        assert len(event.nodes) == LEAST_NODES

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from importlib import resources
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,8 +16,19 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master import store as store_module
-from master.store import LATER_LIMIT, LATER_S, RETRY_S, SCHEMA_VERSION, Statement, Store, StoreError
+from master.events import EventLog
+from master.store import (
+    LATER_LIMIT,
+    LATER_S,
+    RETRY_S,
+    SCHEMA_STEPS,
+    SCHEMA_VERSION,
+    Statement,
+    Store,
+    StoreError,
+)
 from shared.errors import UserError
+from shared.messages import Event
 from tests.master.assembled import inline, memory_store
 
 Result = TypeVar("Result")
@@ -24,7 +36,7 @@ Result = TypeVar("Result")
 
 def event(number: int, text: str = "") -> Statement:
     return (
-        "INSERT INTO events VALUES (?, 0, 'test', '', '', '', '', ?)",
+        "INSERT INTO events VALUES (?, 0, 'test', '', '', '', '', ?, '')",
         (number, text),
     )
 
@@ -349,6 +361,31 @@ def test_database_of_a_later_version_is_refused_with_what_to_do(tmp_path: Path) 
         Store.open(path)
 
 
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
+async def test_database_of_an_earlier_version_is_brought_up_to_date(
+    tmp_path: Path, version: int
+) -> None:
+    path = tmp_path / "master.db"
+    steps = [resources.files("master").joinpath(name) for name in SCHEMA_STEPS[:version]]
+    earlier = sqlite3.connect(path)
+    earlier.executescript("".join(step.read_text("utf-8") for step in steps))
+    earlier.execute(
+        "INSERT INTO events (number, wall_ms, event, node_id, name, before, after, text)"
+        " VALUES (1, 2, 'state', 'aa11', 'web', 'up', 'late', '')"
+    )
+    earlier.execute(f"PRAGMA user_version = {version}")
+    earlier.commit()
+    earlier.close()
+    with opened(path) as store:
+        log = EventLog(store, lambda: 3, 100)
+        log.record("mass", nodes=("aa11", "bb22"))
+        stored = await log.latest(2)
+    assert stored == (
+        Event(1, 2, "state", "aa11", "web", "up", "late"),
+        Event(2, 3, "mass", nodes=("aa11", "bb22")),
+    )
+
+
 def test_file_that_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "master.db"
     path.write_bytes(b"not a database, by far " * 100)
@@ -395,7 +432,8 @@ async def main() -> None:
     number = 0
     while True:
         number += 1
-        await store.write(("INSERT INTO events VALUES (?, 0, '', '', '', '', '', '')", (number,)))
+        row = (number, 0, *[""] * 7)
+        await store.write(("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row))
         print(number, flush=True)
 
 trio.run(main)
