@@ -47,6 +47,11 @@ class StateFolder(Struct, frozen=True):
         return self.root / "master.db"
 
     @property
+    def history(self) -> Path:
+        """The master's history of every sample."""
+        return self.root / "history.db"
+
+    @property
     def ca_dir(self) -> Path:
         """The cluster's certificate authority. Whoever reads it can do everything."""
         return self.root / "ca"

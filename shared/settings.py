@@ -6,6 +6,7 @@ Seconds are plain numbers and say so in their names.
 """
 
 import re
+from itertools import pairwise
 from typing import Annotated, Final, Literal, TypeAlias
 
 import msgspec
@@ -16,6 +17,7 @@ from shared.families_settings import FamiliesSettings
 from shared.text import NAME_LIMIT_CHARACTERS, clean, clean_name
 
 DAY_S: Final = 86_400
+MEBIBYTE: Final = 1024 * 1024
 
 Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT_CHARACTERS)]
 HostPort: TypeAlias = Annotated[str, Meta(min_length=1, max_length=300)]
@@ -121,6 +123,49 @@ class MasterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise InvalidSettingError("name", "text without control characters")
 
 
+class HistorySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[history]`: what the master keeps of the past. A tier is gone when it is too old, or when
+    all of them together are too large: then the oldest samples go first."""
+
+    keep_samples_days: Annotated[
+        float, Meta(ge=0.01, le=36_500, description="How long every single sample is kept")
+    ] = 14
+    keep_1m_days: Annotated[
+        float,
+        Meta(ge=0.01, le=36_500, description="How long the least, mean and most of a minute are"),
+    ] = 60
+    keep_15m_days: Annotated[
+        float, Meta(ge=0.01, le=36_500, description="The same of a quarter of an hour")
+    ] = 400
+    keep_2h_days: Annotated[
+        float, Meta(ge=0.01, le=36_500, description="The same of two hours")
+    ] = 3650
+    keep_bytes: Annotated[
+        int,
+        Meta(
+            ge=16 * MEBIBYTE,
+            le=2**50,
+            description="How large all of it may become; beyond, the oldest samples go first",
+        ),
+    ] = 16 * 1024 * MEBIBYTE
+    compact_every_s: Annotated[
+        float,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="How often what has arrived becomes compressed columns: rarely, and a "
+            "start takes longer; often, and they compress less",
+        ),
+    ] = 600.0
+
+    def __post_init__(self) -> None:
+        tiers = ("keep_samples_days", "keep_1m_days", "keep_15m_days", "keep_2h_days")
+        for finer, coarser in pairwise(tiers):
+            least = getattr(self, finer)
+            if getattr(self, coarser) < least:
+                raise InvalidSettingError(coarser, f"at least {finer}, which is {least:g}")
+
+
 class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[agent]`: the daemon on a host."""
 
@@ -214,6 +259,7 @@ class Settings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     link: LinkSettings = msgspec.field(default_factory=LinkSettings)
     master: MasterSettings = msgspec.field(default_factory=MasterSettings)
+    history: HistorySettings = msgspec.field(default_factory=HistorySettings)
     agent: AgentSettings = msgspec.field(default_factory=AgentSettings)
     top: TopSettings = msgspec.field(default_factory=TopSettings)
     profiles: dict[str, ProfileSettings] = {}

@@ -129,6 +129,8 @@ def test_an_error_in_a_repeated_flag_shows_all_of_it(tmp_path: Path) -> None:
         "[agent]\nperiod_min_s = 30\nperiod_max_s = 20\n",
         "[agent.families]\ncpu = false\n",
         "[link]\nread_timeout_s = 20\nping_after_s = 20\n",
+        "[history]\nkeep_1m_days = 90\nkeep_15m_days = 89\n",
+        "[history]\nkeep_bytes = '1 GB'\n",
         "agent = 3\n",
     ],
 )
