@@ -11,6 +11,7 @@ from shared.errors import UserError
 
 if TYPE_CHECKING:
     from tui.clock import Clock
+    from tui.filters import Filter
     from tui.link import Source
 
 
@@ -19,10 +20,30 @@ def has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def dashboard(source: "Source", clock: "Clock | None" = None) -> int:
-    """Shows one fleet until the user leaves, as the settings of this command say; the exit code.
+def parsed_filter(line: str) -> "Filter":
+    """What a filter line means, by the dashboard's own rules.
 
     Raises:
+        click.UsageError: the line is no filter.
+        UserError: the dashboard, which knows the rules, is not installed.
+    """
+    try:
+        from tui.filters import FilterError, parse_filter  # noqa: PLC0415 - optional
+    except ModuleNotFoundError as error:
+        raise lacking(error) from error
+    try:
+        return parse_filter(line)
+    except FilterError as error:
+        raise click.UsageError(f"--filter: {error}") from error
+
+
+def dashboard(source: "Source", clock: "Clock | None" = None, wanted: str = "") -> int:
+    """Shows one fleet until the user leaves, as the settings of this command say; the exit code.
+
+    `wanted` is the filter line to begin with.
+
+    Raises:
+        click.UsageError: it is no filter.
         ConfigError: the settings cannot be used.
         UserError: the dashboard is not installed, or there is no terminal for it.
     """
@@ -38,7 +59,7 @@ def dashboard(source: "Source", clock: "Clock | None" = None) -> int:
     invocation = click.get_current_context().ensure_object(Invocation)
     settings = invocation.settings().top
     look = Look(settings.warn_ratio, settings.critical_ratio)
-    options = Options(look=look, folder=invocation.folder.root)
+    options = Options(look=look, folder=invocation.folder.root, filter=parsed_filter(wanted))
     return app.show(source, for_terminal(options, os.environ, settings.symbols), clock)
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from heartline.dashboard import lacking
+from heartline.dashboard import parsed_filter
 from heartline.exits import Exit
 from heartline.fleet import Node, nodes_of, severity
 from heartline.plain import print_json
@@ -119,16 +119,10 @@ class _Picture:
 
 
 def _meant(pieces: Sequence[m.Snapshot], now_wall_ms: int, wanted: str) -> set[str]:
-    """The ids of the nodes that a filter line means, by the dashboard's own rules."""
-    try:
-        from tui.filters import FilterError, parse_filter  # noqa: PLC0415 - optional
-        from tui.fleet import Fleet  # noqa: PLC0415 - see above
-    except ModuleNotFoundError as error:
-        raise lacking(error) from error
-    try:
-        line = parse_filter(wanted)
-    except FilterError as error:
-        raise click.UsageError(f"--filter: {error}") from error
+    """The ids of the nodes that a filter line means."""
+    line = parsed_filter(wanted)
+    from tui.fleet import Fleet  # noqa: PLC0415 - there, for the filter was
+
     fleet = Fleet()
     for piece in pieces:
         fleet.apply(piece, 0.0)

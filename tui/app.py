@@ -77,7 +77,9 @@ class Dashboard(App[int]):
         self._source = source
         self._preferences, self._complaint = preferences.load(self._options.folder)
         self.feed = Feed(clock or SystemClock(), self._hint, source.send)
-        self.fleet_screen = FleetScreen(self.feed, self._options.look, self._preferences)
+        self.fleet_screen = FleetScreen(
+            self.feed, self._options.look, self._preferences, self._options.filter
+        )
         self._bound_for: LinkState | None = None
 
     def get_driver_class(self) -> type[Driver]:

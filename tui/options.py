@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
 
+from tui.filters import EVERYTHING, Filter
 from tui.look import Look, Symbols
 
 SymbolsWanted: TypeAlias = Literal["auto", "braille", "blocks", "ascii"]
@@ -30,6 +31,8 @@ class Options:
     look: Look = field(default_factory=Look)
     folder: Path | None = None
     """Where preferences and pictures are kept; None: nowhere."""
+    filter: Filter = EVERYTHING
+    """The nodes to show at first."""
     is_plain: bool = False
     """Whether the terminal has 16 colours, or fewer."""
 

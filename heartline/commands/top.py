@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from heartline.access import watched
-from heartline.dashboard import dashboard, has_terminal
+from heartline.dashboard import dashboard, has_terminal, parsed_filter
 from heartline.exits import Exit
 from heartline.invocation import Invocation, pass_invocation, viewing_options
 from heartline.join_token import join_token
@@ -26,8 +26,8 @@ MIB: Final = 1024 * 1024
     "wanted",
     default="",
     metavar="TEXT",
-    help="With --once: only the nodes that this line means: db, state:down, label:role=db, cpu>80,"
-    " !TERM.",
+    help="Only the nodes that this line means: db, state:down, label:role=db, cpu>80, !TERM. The"
+    " dashboard begins with it.",
 )
 @click.option(
     "--master",
@@ -99,19 +99,21 @@ def top(
     viewer, on the master's host, makes the token. From then on nodes, node show and events work
     here as well. Several clusters are told apart by profiles in the settings.
     """
-    if (as_json or wanted) and not once:
-        raise click.UsageError("--json and --filter go with --once")
+    if as_json and not once:
+        raise click.UsageError("--json prints, and goes with --once; the dashboard shows")
+    if wanted:
+        parsed_filter(wanted)  # before anything is joined, dialled or opened
     if replay is not None:
         if masters or token_file or join or record or invocation.profile:
             raise click.UsageError("--replay looks at a file, and at no master")
-        return _final_state(replay, wanted, as_json) if once else _replay(replay, speed)
+        return _final_state(replay, wanted, as_json) if once else _replay(replay, speed, wanted)
     if once and record:
         raise click.UsageError("--record goes with the dashboard")
     invocation.masters = masters
     _join_once(invocation, _token(join, token_file))
     if once:
         return _state(invocation, wanted, as_json)
-    return _watch(invocation, record, record_limit * MIB)
+    return _watch(invocation, wanted, record, record_limit * MIB)
 
 
 def _token(join: str | None, file: Path | None) -> str:
@@ -151,12 +153,12 @@ def _final_state(replay: Path, wanted: str, as_json: bool) -> Exit:
     return show(glance([picture], then_wall_ms, wanted), then_wall_ms, as_json=as_json)
 
 
-def _watch(invocation: Invocation, record: Path | None, limit_bytes: int) -> int:
+def _watch(invocation: Invocation, wanted: str, record: Path | None, limit_bytes: int) -> int:
     from tui.client import Client  # noqa: PLC0415 - only the dashboard needs it
 
     client = Client(*watched(invocation.choice))
     if record is None:
-        return dashboard(client)
+        return dashboard(client, wanted=wanted)
     from tui.recorded import Recorded  # noqa: PLC0415 - see above
     from tui.recording import Recorder  # noqa: PLC0415 - see above
 
@@ -166,7 +168,7 @@ def _watch(invocation: Invocation, record: Path | None, limit_bytes: int) -> int
         record, limit_bytes=limit_bytes, began_s=time.monotonic(), began_wall_ms=wall_ms()
     )
     try:
-        return dashboard(Recorded(client, recorder))
+        return dashboard(Recorded(client, recorder), wanted=wanted)
     finally:
         ended_early = recorder.stopped
         recorder.close(time.monotonic())
@@ -175,8 +177,8 @@ def _watch(invocation: Invocation, record: Path | None, limit_bytes: int) -> int
             click.echo(f"the recording ended early: {ended_early}", err=True)
 
 
-def _replay(path: Path, speed: float) -> int:
+def _replay(path: Path, speed: float, wanted: str) -> int:
     from tui.replay import Replay  # noqa: PLC0415 - only a replay needs it
 
     replay = Replay(path, speed)
-    return dashboard(replay, replay.clock)
+    return dashboard(replay, replay.clock, wanted)

@@ -192,7 +192,8 @@ def test_what_is_no_recording_ends_in_one_line(tmp_path: Path, run: Run) -> None
     "arguments",
     [
         ["top", "--json"],
-        ["top", "--filter", "db"],
+        ["top", "--filter", "cpu>lots"],
+        ["top", "--filter", "cpu>lots", "--master", "lab:7700"],
         ["top", "--once", "--record", "x"],
         ["top", "--replay", "x", "--record", "y"],
         ["top", "--replay", "x", "--master", "lab:7700"],
@@ -206,7 +207,12 @@ def test_what_does_not_go_together_is_wrong_usage(arguments: list[str]) -> None:
     assert main(arguments) == Exit.USAGE
 
 
-@pytest.mark.parametrize("arguments", [[], ["--record", "feed"]])
+def test_json_without_once_says_what_it_goes_with(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["top", "--json"]) == Exit.USAGE
+    assert "--json prints, and goes with --once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [[], ["--filter", "db"], ["--record", "feed"]])
 def test_without_a_terminal_there_is_no_dashboard(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:

@@ -16,6 +16,7 @@ from tests.tui.scripted import LIVE, ScriptedSource, StandingClock, dashboard, s
 from tui.app import Dashboard
 from tui.capture import FOLDER
 from tui.feed import PictureChanged
+from tui.filters import parse_filter
 from tui.options import Options
 from tui.preferences import FILE_NAME, load
 from tui.themes import THEMES
@@ -63,6 +64,21 @@ async def remembering(folder: Path) -> AsyncGenerator[tuple[Dashboard, Pilot[int
 
 
 # --- filters --------------------------------------------------------------------------------------
+
+
+def test_dashboard_begins_with_the_filter_it_is_given_and_escape_takes_it_back() -> None:
+    async def scenario() -> None:
+        options = Options(filter=parse_filter("name:db* cpu<30"))
+        app = Dashboard(source(), StandingClock(), options)
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+            assert names(app) == ["db-2"]
+            assert "name:db* cpu<30" in screen_lines(app)[1]
+            await pilot.press("escape")
+            await pilot.pause()
+            assert sorted(names(app)) == sorted(NODES)
+
+    run(scenario)
 
 
 def test_slash_filters_while_one_types_and_enter_keeps_it() -> None:

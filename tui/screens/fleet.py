@@ -12,7 +12,7 @@ from textual.screen import Screen
 
 from tui import comb, summary
 from tui.feed import Feed, PictureChanged
-from tui.filters import EVERYTHING, FilterError, parse_filter
+from tui.filters import EVERYTHING, Filter, FilterError, parse_filter
 from tui.fleet import Node
 from tui.look import Look, Sight
 from tui.preferences import Preferences
@@ -46,7 +46,7 @@ class FleetScreen(Screen[None]):
         Binding("escape", "clear", "Show everything", show=False),
     ]
 
-    def __init__(self, feed: Feed, look: Look, preferences: Preferences) -> None:
+    def __init__(self, feed: Feed, look: Look, preferences: Preferences, wanted: Filter) -> None:
         super().__init__()
         self._feed = feed
         self._look = look
@@ -64,6 +64,7 @@ class FleetScreen(Screen[None]):
             order=preferences.order,
             is_reversed=preferences.is_reversed,
             group=preferences.group,
+            filter=wanted,
         )
 
     def compose(self) -> ComposeResult:
