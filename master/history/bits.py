@@ -28,30 +28,40 @@ def bit_lengths(values: Uint64) -> Uint8:
 
 
 def packed(values: Uint64, widths: Uint8) -> bytes:
-    """The lowest `widths` bits of each value, one after another, filled up to a whole byte."""
-    wide = np.flatnonzero(widths)
-    kept, width = values[wide], widths[wide].astype(np.int64)
+    """The lowest `widths` bits of each value, at most 63, one after another, filled up to a whole
+    word."""
+    there = np.flatnonzero(widths)
+    if not len(there):
+        return b""
+    width = widths[there].astype(np.int64)
+    kept = values[there] & ((np.uint64(1) << width.astype(np.uint64)) - np.uint64(1))
     ends = np.cumsum(width)
-    total = int(ends[-1]) if len(ends) else 0
-    shifts = np.repeat(ends, width) - np.arange(1, total + 1)
-    bits = np.repeat(kept, width) >> shifts.astype(np.uint64) & np.uint64(1)
-    return np.packbits(bits.astype(np.uint8)).tobytes()
+    starts = ends - width
+    word = starts >> 6
+    room = _WORD_BITS - (starts & 63) - width  # behind it in its word; less than 0 if it goes on
+    inside = kept << np.maximum(room, 0).astype(np.uint64) >> np.maximum(-room, 0).astype(np.uint64)
+    words = np.zeros(int(ends[-1] + _WORD_BITS - 1 >> 6), np.uint64)
+    begins = np.flatnonzero(np.diff(word, prepend=-1))
+    words[word[begins]] = np.bitwise_or.reduceat(inside, begins)
+    over = np.flatnonzero(room < 0)  # no two go on into the same word
+    words[word[over] + 1] |= kept[over] << (_WORD_BITS + room[over]).astype(np.uint64)
+    return words.astype(">u8").tobytes()
 
 
 def unpacked(data: bytes, starts: NDArray[np.int64], widths: Uint8) -> Uint64:
     """The values of these widths whose first bits are at `starts`; 0 where the width is 0."""
-    padded = np.frombuffer(data + bytes(16), dtype=np.uint8)
+    # A word of 64 bits from every byte on.
+    words: Uint64 = np.ndarray(len(data) + 1, ">u8", data + bytes(8), strides=(1,))
     if widths.size == 0 or int(widths.max()) <= _DIRECT_BITS:
-        return _direct(padded, starts, widths)
-    low = np.minimum(widths, _HALF_BITS).astype(np.uint8)
+        return _direct(words, starts, widths)
+    low = np.minimum(widths, _HALF_BITS)
     high = widths - low
-    upper = _direct(padded, starts, high)
-    return upper << low.astype(np.uint64) | _direct(padded, starts + high, low)
+    upper = _direct(words, starts, high)
+    return upper << low.astype(np.uint64) | _direct(words, starts + high, low)
 
 
-def _direct(padded: Uint8, starts: NDArray[np.int64], widths: Uint8) -> Uint64:
-    words = np.lib.stride_tricks.sliding_window_view(padded, 8)[starts >> 3]
-    word = words.view(">u8")[..., 0].astype(np.uint64)
+def _direct(words: Uint64, starts: NDArray[np.int64], widths: Uint8) -> Uint64:
+    word = words[starts >> 3].astype(np.uint64)
     left = (starts & 7).astype(np.uint64)
     # In two steps, for a shift by 64 is not defined.
     right = np.uint64(_WORD_BITS - 1) - widths

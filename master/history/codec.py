@@ -10,15 +10,17 @@ all before it: a blob that is torn or changed is an error, never a wrong value.
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import numpy as np
 
-from master.history.matrix import pack, unpack
+from master.history.matrix import Relations, Table, pack
 from master.history.rollup import Rollup
 from master.history.samples import ABSENT, Int64, Samples
+from shared.metrics import metrics
 
 VERSION: Final = 1
 
@@ -30,6 +32,19 @@ _KEYS: Final = 3
 
 _BUCKETS: Final = 2
 """Rows of a table of roll-ups before its metrics: start_ms, count."""
+
+_PARTS: Final = 4
+"""Rows of a metric in a table of roll-ups, each for all metrics before the next: the samples that
+did not know it, the least, the greatest over the least, and the sum over that of the least."""
+
+_TOLD_FROM: Final[Mapping[str, Mapping[str, int]]] = {
+    "cpu_user_bp": {"cpu_busy_bp": 1, "cpu_system_bp": -1, "cpu_irq_bp": -1, "cpu_steal_bp": -1},
+    "cpu_core_max_bp": {"cpu_busy_bp": 1},
+    "memory_free_kib": {"memory_available_kib": 1},
+    "network_transmit_packets_per_s": {"network_receive_packets_per_s": 1},
+    "threads": {"processes": 1},
+}
+"""Which metrics tell most of another. Part of the format: another table is another version."""
 
 
 class ChunkError(ValueError):
@@ -97,12 +112,7 @@ def decode_columns(blob: bytes, columns: Sequence[int]) -> Samples:
     if header.bucket_ms:
         raise ChunkError("a chunk of roll-ups where samples are wanted")
     stored = [column for column in columns if column < header.columns]
-    rows = _decoded(
-        blob,
-        header,
-        _KEYS + header.columns,
-        [*range(_KEYS), *[_KEYS + column for column in stored]],
-    )
+    rows = _decoded(blob, header, [*range(_KEYS), *[_KEYS + column for column in stored]])
     values = np.full((len(columns), header.count), ABSENT)
     values[[column < header.columns for column in columns]] = rows[_KEYS:]
     return Samples(rows[0], rows[1].astype(np.int32), rows[2], values.T)
@@ -146,16 +156,10 @@ def decode_rollup_columns(blob: bytes, columns: Sequence[int]) -> Rollup:
     if not header.bucket_ms:
         raise ChunkError("a chunk of samples where roll-ups are wanted")
     stored = [column for column in columns if column < header.columns]
-    height = len(stored)
-    rows = _decoded(
-        blob,
-        header,
-        _BUCKETS + 4 * header.columns,
-        [*range(_BUCKETS)]
-        + [_BUCKETS + part * header.columns + column for part in range(4) for column in stored],
-    )
+    wanted = [part * header.columns + column for part in range(_PARTS) for column in stored]
+    rows = _decoded(blob, header, [*range(_BUCKETS), *[_BUCKETS + row for row in wanted]])
     count = rows[1]
-    unknown, least, spread, excess = rows[_BUCKETS:].reshape(4, height, header.count)
+    unknown, least, spread, excess = rows[_BUCKETS:].reshape(_PARTS, len(stored), header.count)
     there = [column < header.columns for column in columns]
     known = count - unknown
     lowest = np.where(known, least, 0)
@@ -176,19 +180,38 @@ def decode_rollup_columns(blob: bytes, columns: Sequence[int]) -> Rollup:
     )
 
 
+@cache
+def _relations(columns: int, *, rolled_up: bool) -> Relations:
+    """`_TOLD_FROM` between the rows of a table, as far as it has these metrics."""
+    index = {metric.name: metric.index for metric in metrics()}
+    parts = range(_PARTS) if rolled_up else range(1)
+    found: dict[int, list[tuple[int, int]]] = {}
+    for name, others in _TOLD_FROM.items():
+        if max(index[name], *[index[other] for other in others]) >= columns:
+            continue
+        for part in parts:
+            first = _BUCKETS + part * columns if rolled_up else _KEYS
+            told_from = [(first + index[other], factor) for other, factor in others.items()]
+            found[first + index[name]] = told_from
+    return found
+
+
 def _encoded(bucket_ms: int, times_ms: Int64, columns: int, rows: Int64) -> bytes:
     if not len(times_ms) or np.any(np.diff(times_ms) < 0):
         raise ValueError("a chunk holds at least one row, in order of time")
     header = _HEADER.pack(
         VERSION, columns, len(times_ms), bucket_ms, int(times_ms[0]), int(times_ms[-1])
     )
-    body = header + pack(rows)
+    body = header + pack(rows, _relations(columns, rolled_up=bucket_ms > 0))
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 
-def _decoded(blob: bytes, header: Header, height: int, wanted: list[int]) -> Int64:
-    table = blob[_HEADER.size : -_CHECKSUM.size]
+def _decoded(blob: bytes, header: Header, wanted: list[int]) -> Int64:
+    rolled_up = header.bucket_ms > 0
+    height = _BUCKETS + _PARTS * header.columns if rolled_up else _KEYS + header.columns
+    relations = _relations(header.columns, rolled_up=rolled_up)
     try:
-        return unpack(table, height, header.count, wanted)
+        table = Table(blob[_HEADER.size : -_CHECKSUM.size], height, header.count, relations)
+        return table.rows(wanted)
     except (zlib.error, ValueError) as error:
         raise ChunkError(f"a chunk that cannot be read: {error}") from error

@@ -1,13 +1,13 @@
 """A table of integers as few bytes: what neighbouring values have in common is left out.
 
-Rows are series; all have the same length, and are predicted one by one:
+Rows are series; all have the same length, and each is predicted in the way that leaves the least:
 
-constant  one value throughout, at no cost beyond it
+straight  its first value, plus its usual step each time; nothing is left
 steady    each value is the one before, plus the row's usual step
 level     each value is the row's median
-twin      as the row above, whose own change is taken off first
+related   as steady, after other rows were taken off: the caller knows which may tell something
 
-What remains is small, and is written in two parts, as in Elias' gamma code: the number of bits of
+What is left is small, and is written in two parts, as in Elias' gamma code: the number of bits of
 each remainder, a byte each, which deflate shortens to what they really tell; and the bits behind
 the leading one, as they are, for they are noise. Rows of like noise stand together in the first
 part, so that deflate's tables fit them.
@@ -19,8 +19,9 @@ Arithmetic is modulo 2**64 throughout: any table survives the round trip, whatev
 """
 
 import zlib
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +29,15 @@ from numpy.typing import NDArray
 from master.history.bits import Uint8, Uint64, bit_lengths, packed, unpacked
 from master.history.samples import ABSENT, Int64
 
+Relations: TypeAlias = Mapping[int, Sequence[tuple[int, int]]]
+"""By row, the rows that it may be told from, each with its factor. What is read of a table is read
+with the relations it was written with. No row leads back to itself."""
+
 _UNKNOWN: Final = 0
-_CONSTANT: Final = 1
+_STRAIGHT: Final = 1
 _STEADY: Final = 2
 _LEVEL: Final = 3
-_TWIN: Final = 4
+_RELATED: Final = 4
 _KIND_BITS: Final = 7
 _PARTLY_KNOWN: Final = 8
 _NOISE_SHIFT: Final = 4
@@ -41,153 +46,187 @@ _NOISIEST: Final = 15
 by which rows are put in order."""
 
 _RAW_DEFLATE: Final = -15
-_LEVEL_OF_EFFORT: Final = 9
+_EFFORT: Final = 6
 _SMALL_BLOCKS: Final = 4
 """zlib's memory level: tables are made anew every thousand bytes, to fit rows of other noise."""
 
 
-def pack(rows: Int64) -> bytes:
+def pack(rows: Int64, relations: Relations) -> bytes:
     """A table as bytes. At least one column; `ABSENT` stands for what is not known."""
     known = rows != ABSENT
-    filled = _filled(rows, known)
-    kinds, bases, steps, remainders = _predicted(filled)
     some, every = known.any(axis=1), known.all(axis=1)
-    kinds[~some] = _UNKNOWN
-    partly = some & ~every
-    lengths = bit_lengths(remainders)
+    guess = _predicted(_filled(rows, known, np.flatnonzero(~every)), relations)
+    descriptors = np.where(some, guess.kinds, _UNKNOWN).astype(np.uint8)
+    descriptors |= (some & ~every) * np.uint8(_PARTLY_KNOWN)
+    lengths = bit_lengths(guess.remainders)
     noise = np.minimum(np.rint(lengths.mean(axis=1)), _NOISIEST).astype(np.uint8)
-    descriptors = kinds | partly * np.uint8(_PARTLY_KNOWN) | noise << _NOISE_SHIFT
-    parameters = _folded(np.concatenate([bases, steps]))
-    order = _order(descriptors)
-    toggles = np.diff(known[partly], axis=1, prepend=True).view(np.uint8)
-    values = np.concatenate([parameters, remainders[order].ravel()])
+    descriptors[guess.varying] |= noise << _NOISE_SHIFT
+    order = np.searchsorted(guess.varying, _order(descriptors))
+    parameters = _folded(np.concatenate([guess.bases, guess.steps]))
     widths = np.concatenate([bit_lengths(parameters), lengths[order].ravel()])
-    deflate = zlib.compressobj(
-        _LEVEL_OF_EFFORT, zlib.DEFLATED, _RAW_DEFLATE, _SMALL_BLOCKS, zlib.Z_FILTERED
-    )
-    told = [descriptors.tobytes(), toggles.tobytes(), widths.tobytes()]
-    head = deflate.compress(b"".join(told)) + deflate.flush()
-    return head + packed(values, _behind_leading_one(widths))
+    toggles = np.diff(known[some & ~every], axis=1, prepend=True)
+    deflate = zlib.compressobj(_EFFORT, zlib.DEFLATED, _RAW_DEFLATE, _SMALL_BLOCKS, zlib.Z_FILTERED)
+    told = descriptors.tobytes() + toggles.tobytes() + widths.tobytes()
+    values = np.concatenate([parameters, guess.remainders[order].ravel()])
+    behind = packed(values, _behind_leading_one(widths))
+    return deflate.compress(told) + deflate.flush() + behind
 
 
-def unpack(data: bytes, height: int, width: int, wanted: Iterable[int]) -> Int64:
-    """Rows of a table that has `height` rows and `width` columns, in the order wanted.
+class Table:
+    """A packed table, of which rows are read as they are wanted."""
 
-    Raises:
-        zlib.error, ValueError: not what `pack` has written.
-    """
-    return _Packed(data, height, width).rows(list(wanted))
+    def __init__(self, data: bytes, height: int, width: int, relations: Relations) -> None:
+        """The height and width are those of the table that was packed.
 
-
-class _Packed:
-    """A packed table: everything but the bits, which are read for the rows that are wanted."""
-
-    def __init__(self, data: bytes, height: int, width: int) -> None:
+        Raises:
+            zlib.error, ValueError: not what `pack` has written.
+        """
         inflate = zlib.decompressobj(_RAW_DEFLATE)
-        told = np.frombuffer(
-            inflate.decompress(data, 3 * height + 2 * height * width + 1), np.uint8
-        )
-        if not inflate.eof:
-            raise ValueError("a table that is longer than its shape")
+        longest = 3 * height + 2 * height * width
+        told = np.frombuffer(inflate.decompress(data, longest + 1), np.uint8)
         descriptors = told[:height]
         partly = np.flatnonzero(descriptors & _PARTLY_KNOWN)
         order = _order(descriptors)
-        begin = height + len(partly) * width
-        if len(told) != begin + 2 * height + len(order) * width:
+        toggles_end = height + len(partly) * width
+        begin = toggles_end + 2 * height
+        if not inflate.eof or len(told) != begin + len(order) * width:
             raise ValueError("a table that does not fit its shape")
-        self._width = width
+        self._relations = relations
         self._kinds = descriptors & _KIND_BITS
-        self._toggles = told[height:begin].reshape(-1, width)
-        self._toggles_at = dict(zip(partly.tolist(), range(len(partly)), strict=True))
-        self._lengths_at = dict(zip(order.tolist(), range(len(order)), strict=True))
-        self._lengths = told[begin:]
+        self._known_at = np.full(height, -1)
+        self._known_at[partly] = np.arange(len(partly))
+        self._toggles = told[height:toggles_end].reshape(-1, width)
+        self._place = np.full(height, -1)
+        self._place[order] = np.arange(len(order))
+        self._lengths = told[begin:].reshape(-1, width)
         self._bits = inflate.unused_data
-        widths = _behind_leading_one(self._lengths)
-        self._ends = np.cumsum(widths, dtype=np.int64)
-        self._starts = self._ends - widths
-        parameters = _unfolded(self._read(0, 2 * height))
-        self._bases, self._steps = parameters[:height], parameters[height:]
-        self._first = 2 * height
+        widths = _behind_leading_one(self._lengths).sum(axis=1, dtype=np.int64)
+        parameters = told[toggles_end:begin]
+        ends = np.cumsum(_behind_leading_one(parameters), dtype=np.int64)
+        self._starts = ends[-1:] + np.cumsum(widths) - widths
+        told_parameters = self._read(parameters[None], np.zeros(1, np.int64))[0]
+        self._bases, self._steps = told_parameters[:height], told_parameters[height:]
 
-    def rows(self, wanted: list[int]) -> Int64:
-        result = np.empty((len(wanted), self._width), np.int64)
-        for place, row in enumerate(wanted):
-            result[place] = self._row(row)
-            if row in self._toggles_at:
-                toggles = self._toggles[self._toggles_at[row]]
-                result[place, np.logical_xor.accumulate(toggles)] = ABSENT
+    def rows(self, wanted: Sequence[int]) -> Int64:
+        """These rows, in this order."""
+        chosen = np.array(wanted, dtype=np.int64)
+        result = self._filled(chosen)
+        for place in np.flatnonzero(self._known_at[chosen] >= 0).tolist():
+            toggles = self._toggles[self._known_at[chosen[place]]]
+            result[place, np.logical_xor.accumulate(toggles)] = ABSENT
+        result[self._kinds[chosen] == _UNKNOWN] = ABSENT
         return result
 
-    def _row(self, row: int) -> Int64:
-        kind = self._kinds[row]
-        if kind == _UNKNOWN:
-            return np.full(self._width, ABSENT)
-        base = self._bases[row]
-        if kind == _CONSTANT:
-            return np.full(self._width, base)
-        begin = self._first + self._lengths_at[row] * self._width
-        remainders = _unfolded(self._read(begin, begin + self._width))
-        if kind == _LEVEL:
-            level: Int64 = remainders + base
-            return level
-        changes = remainders + self._steps[row]
-        changes[0] = base
-        values: Int64 = np.cumsum(changes)
-        return values + self._row(row - 1) if kind == _TWIN else values
+    def _filled(self, chosen: Int64) -> Int64:
+        """Rows of which nothing is absent."""
+        kinds, places = self._kinds[chosen], self._place[chosen]
+        has = np.flatnonzero(places >= 0)
+        changes = np.zeros((len(chosen), self._lengths.shape[1]), np.int64)
+        changes[has] = self._read(self._lengths[places[has]], self._starts[places[has]])
+        bases, steps = self._bases[chosen], self._steps[chosen]
+        level = kinds == _LEVEL
+        around = changes[level] + bases[level, None]
+        changes += steps[:, None]
+        changes[:, 0] = bases
+        values: Int64 = np.cumsum(changes, axis=1)
+        values[level] = around
+        for place in np.flatnonzero(kinds == _RELATED).tolist():
+            others = self._relations[int(chosen[place])]
+            filled = self._filled(np.array([row for row, _ in others], dtype=np.int64))
+            for other, (_, factor) in zip(filled, others, strict=True):
+                values[place] += factor * other
+        return values
 
-    def _read(self, begin: int, end: int) -> Uint64:
-        lengths = self._lengths[begin:end]
+    def _read(self, lengths: Uint8, starts: Int64) -> Int64:
+        """[row, value] from the bits that begin, for each row, at `starts`."""
         widths = _behind_leading_one(lengths)
-        behind = unpacked(self._bits, self._starts[begin:end], widths)
-        return behind | (lengths > 0) * (np.uint64(1) << widths.astype(np.uint64))
+        ends = np.cumsum(widths, axis=1, dtype=np.int64) + starts[:, None]
+        behind = unpacked(self._bits, ends - widths, widths)
+        return _unfolded(behind | (lengths > 0) * (np.uint64(1) << widths.astype(np.uint64)))
 
 
-def _filled(rows: Int64, known: NDArray[np.bool_]) -> Int64:
+def _filled(rows: Int64, known: NDArray[np.bool_], holed: NDArray[np.intp]) -> Int64:
     """What is not known as the value before, or the first one known; 0 where none is."""
-    holes = np.flatnonzero(~known.all(axis=1))
-    if not len(holes):
+    if not len(holed):
         return rows
-    has = known[holes]
-    indices = np.arange(rows.shape[1], dtype=np.int64)
-    places = np.where(has, indices, 0)
+    has = known[holed]
+    places = np.where(has, np.arange(rows.shape[1], dtype=np.int64), 0)
     places = np.maximum(np.maximum.accumulate(places, axis=1), has.argmax(axis=1)[:, None])
     filled = rows.copy()
-    filled[holes] = np.take_along_axis(rows[holes], places, axis=1)
-    filled[holes[~has.any(axis=1)]] = 0
+    filled[holed] = np.take_along_axis(rows[holed], places, axis=1)
+    filled[holed[~has.any(axis=1)]] = 0
     return filled
 
 
-def _predicted(rows: Int64) -> tuple[Uint8, Int64, Int64, Uint64]:
-    """Of each row the kind, base and step that leave the least, and what they leave."""
+@dataclass(frozen=True, eq=False)
+class _Guess:
+    """How each row is predicted, and what that leaves."""
+
+    kinds: Uint8
+    bases: Int64
+    steps: Int64
+    varying: NDArray[np.intp]
+    """The rows that are not straight."""
+    remainders: Uint64
+    """[place in varying, column]"""
+
+
+def _predicted(rows: Int64, relations: Relations) -> _Guess:
+    kinds = np.full(len(rows), _STRAIGHT, np.uint8)
+    bases, steps = rows[:, 0].copy(), np.zeros(len(rows), np.int64)
+    changes = _changes(rows)
+    moving = np.flatnonzero(np.count_nonzero(changes, axis=1) * 2 >= rows.shape[1])
+    if len(moving):  # where most stands still the usual step is 0
+        steps[moving] = _median(changes[moving, 1:])
+        changes[moving, 1:] -= steps[moving, None]
+    varying = np.flatnonzero(changes.any(axis=1))
+    remainders = _folded(changes[varying])
+    costs = _costs(remainders)
+
+    def prefer(kind: int, places: NDArray[np.intp], others: Uint64, new_bases: Int64) -> None:
+        """Takes the other remainders, of the varying rows at these places, where they are less."""
+        other_costs = _costs(others)
+        better = np.flatnonzero(other_costs < costs[places])
+        changed = places[better]
+        remainders[changed], costs[changed] = others[better], other_costs[better]
+        kinds[varying[changed]] = kind
+        bases[varying[changed]], steps[varying[changed]] = new_bases[better], 0
+
+    kinds[varying] = _STEADY
+    chosen = rows[varying]
+    medians = _median(chosen)
+    prefer(_LEVEL, np.arange(len(varying)), _folded(chosen - medians[:, None]), medians)
+    related = np.flatnonzero(np.isin(varying, list(relations)))
+    own = chosen[related]
+    for place, row in enumerate(varying[related].tolist()):
+        for other, factor in relations[row]:
+            own[place] -= factor * rows[other]
+    prefer(_RELATED, related, _folded(_changes(own)), own[:, 0])
+    return _Guess(kinds, bases, steps, varying, remainders)
+
+
+def _changes(rows: Int64) -> Int64:
+    """From each value to the next; 0 for the first."""
+    changes = np.zeros_like(rows)
+    np.subtract(rows[:, 1:], rows[:, :-1], out=changes[:, 1:])
+    return changes
+
+
+def _costs(remainders: Uint64) -> Int64:
+    """Of each row, the bits that its remainders take."""
+    costs: Int64 = bit_lengths(remainders).sum(axis=1, dtype=np.int64)
+    return costs
+
+
+def _median(rows: Int64) -> Int64:
     middle = rows.shape[1] // 2
-    twins = np.diff(rows, axis=0, prepend=0)
-    changes, twin_changes = np.diff(rows, axis=1), np.diff(twins, axis=1)
-    step = np.partition(changes, middle - 1, axis=1)[:, middle - 1] if middle else rows[:, 0] * 0
-    median = np.partition(rows, middle, axis=1)[:, middle]
-    zero = np.zeros((len(rows), 1), np.int64)
-    remainders = _folded(
-        np.stack(
-            [
-                np.concatenate([zero, changes - step[:, None]], axis=1),
-                rows - median[:, None],
-                np.concatenate([zero, twin_changes], axis=1),
-            ]
-        )
-    )
-    costs = bit_lengths(remainders).sum(axis=2, dtype=np.int64)
-    costs[2, 0] = np.iinfo(np.int64).max
-    best = costs.argmin(axis=0)
-    all_rows = np.arange(len(rows))
-    kinds = (best + _STEADY).astype(np.uint8)
-    kinds[~changes.any(axis=1)] = _CONSTANT
-    bases = np.stack([rows[:, 0], median, twins[:, 0]])[best, all_rows]
-    steps = np.where(best == 0, step, 0)
-    return kinds, bases, steps, remainders[best, all_rows]
+    medians: Int64 = np.partition(rows, middle, axis=1)[:, middle]
+    return medians
 
 
 def _order(descriptors: Uint8) -> NDArray[np.intp]:
     """The rows that have remainders, the least noisy first."""
-    varying = np.flatnonzero((descriptors & _KIND_BITS) > _CONSTANT)
+    varying = np.flatnonzero((descriptors & _KIND_BITS) > _STRAIGHT)
     return varying[np.argsort(descriptors[varying] >> _NOISE_SHIFT, kind="stable")]
 
 
