@@ -25,9 +25,9 @@ from tui.client import Client, Target
 from tui.clock import Clock, SystemClock
 from tui.commands import Command
 from tui.feed import Feed, PictureChanged
-from tui.fleet import Node
 from tui.keys import merged
 from tui.link import LinkState, Source
+from tui.node import Node
 from tui.offers import offers
 from tui.options import Options
 from tui.screens.columns import ColumnsScreen

@@ -12,10 +12,10 @@ from rich.cells import cell_len
 
 from shared.liveness import State
 from tui import formats
-from tui.fleet import Node
 from tui.graphs import columns_per_cell, sparkline
 from tui.look import Look, Sight
 from tui.measures import MEASURES
+from tui.node import Node
 from tui.shortening import shorten, shorten_path
 from tui.since import PASSED_WIDTH, PASSING, lasted, since
 from tui.tones import DEGRADED, FLAPPING, Piece, Pieces, Tone, mark, meter

@@ -7,8 +7,8 @@ full its fullest part is.
 from collections.abc import Sequence
 from typing import Final
 
-from tui.fleet import Node
 from tui.look import Look, Sight
+from tui.node import Node
 from tui.tones import DEGRADED, FLAPPING, Piece, Tone, mark
 
 CELL: Final = 2

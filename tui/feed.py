@@ -29,11 +29,12 @@ from shared.messages import (
     Snapshot,
 )
 from tui.clock import Clock
-from tui.fleet import Fleet, Moment
+from tui.fleet import Fleet
 from tui.focus import Focus
 from tui.journal import Journal
 from tui.link import Link, LinkState
 from tui.mass import Mass, Masses
+from tui.moment import Moment
 from tui.outages import BEARING, OUTAGES_ASKED, Record
 from tui.pause import Pause
 from tui.trail import Trails

@@ -22,8 +22,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 from shared.errors import UserError
 from shared.liveness import State
-from tui.fleet import Moment, Node
 from tui.measures import MEASURES, Measure, Unit
+from tui.moment import Moment
+from tui.node import Node
 
 
 class FilterError(UserError):

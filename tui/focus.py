@@ -15,7 +15,7 @@ from shared.families import FAMILY_TYPES, FamilyData, decode_family
 from shared.inventory import Inventory
 from shared.messages import FocusInventory, FocusUpdate
 from shared.text import clean
-from tui.fleet import Moment
+from tui.moment import Moment
 from tui.trail import Trail
 
 _Data = TypeVar("_Data", bound=Struct)

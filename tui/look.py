@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from tui.fleet import Moment
+from tui.moment import Moment
 from tui.tones import Tone
 
 WARN_RATIO: Final = 0.70

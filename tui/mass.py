@@ -12,8 +12,9 @@ from shared.causes import lasting
 from shared.liveness import State
 from shared.messages import Event
 from tui import formats
-from tui.fleet import Fleet, Moment
+from tui.fleet import Fleet
 from tui.journal import Journal
+from tui.moment import Moment
 from tui.since import fleet_wall_ms
 from tui.tones import Piece, Pieces, Tone, mark
 

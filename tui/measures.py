@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, TypeAlias
 
-from tui.fleet import Moment, Node
+from tui.moment import Moment
+from tui.node import Node
 
 Value: TypeAlias = Callable[[Node, Moment], float | None]
 

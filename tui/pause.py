@@ -1,6 +1,7 @@
 """A picture that the user holds still, while the feed goes on behind it."""
 
-from tui.fleet import Fleet, Moment
+from tui.fleet import Fleet
+from tui.moment import Moment
 
 
 class Pause:

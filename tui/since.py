@@ -10,7 +10,9 @@ from typing import Final
 from shared.causes import lasting
 from shared.liveness import State
 from tui import formats
-from tui.fleet import Fleet, Moment, Node
+from tui.fleet import Fleet
+from tui.moment import Moment
+from tui.node import Node
 
 PASSING: Final = frozenset({State.LATE, State.HUNG, State.LOST, State.JOINING, State.AWAITED})
 """States that no node stays in: how long matters more than since when."""

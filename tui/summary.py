@@ -11,9 +11,11 @@ from itertools import pairwise
 from rich.cells import cell_len
 
 from tui import formats
-from tui.fleet import Fleet, Moment, Node
+from tui.fleet import Fleet
 from tui.link import Link, LinkState
 from tui.mass import Mass, age, words
+from tui.moment import Moment
+from tui.node import Node
 from tui.pause import Pause
 from tui.since import since
 from tui.tones import DEGRADED, FLAPPING, Piece, Pieces, Tone, mark

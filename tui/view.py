@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from tui.filters import EVERYTHING, Filter
-from tui.fleet import Fleet, Moment, Node, natural_key
+from tui.fleet import Fleet
 from tui.measures import MEASURES, Measure, Total
+from tui.moment import Moment
+from tui.node import Node, natural_key
 
 REORDER_S: Final = 1.0
 """How long rows stay where they are while values change."""

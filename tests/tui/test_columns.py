@@ -16,8 +16,9 @@ from tests.tui.fleets import MONO_MS, WALL_MS, core, info, vitals
 from tui import comb, formats
 from tui.cells import cells
 from tui.columns import BY_KEY, COLUMNS, Column
-from tui.fleet import Moment, Node, Profile
 from tui.look import Sight
+from tui.moment import Moment
+from tui.node import Node, Profile
 from tui.placement import Placed, content_widths, fit
 from tui.shortening import shorten, shorten_path
 from tui.tones import Piece, Pieces, Tone, meter

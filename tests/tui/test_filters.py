@@ -9,7 +9,8 @@ from shared.liveness import State
 from shared.messages import NodeInfo, NodeVitals, Trouble, raw
 from tests.tui.fleets import MONO_MS, WALL_MS, core, info, vitals
 from tui.filters import EVERYTHING, FilterError, parse_filter
-from tui.fleet import Moment, Node, Profile
+from tui.moment import Moment
+from tui.node import Node, Profile
 
 NOW = Moment(MONO_MS, WALL_MS)
 

@@ -11,7 +11,9 @@ from shared.liveness import SEVERITY, State
 from shared.messages import Delta, NodeInfo, Snapshot, Trouble, raw
 from shared.metrics import Core
 from tests.tui.fleets import MONO_MS, WALL_MS, core, info, snapshot, vitals
-from tui.fleet import Fleet, MasterClock, Moment, Node, Profile, natural_key
+from tui.fleet import Fleet
+from tui.moment import MasterClock, Moment
+from tui.node import Node, Profile, natural_key
 
 NOW_S = 100.0
 

@@ -9,9 +9,10 @@ from tests.tui.fleets import MONO_MS, WALL_MS, snapshot, vitals
 from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, screen_lines
 from tests.tui.test_node_view import run
 from tui import mass
-from tui.fleet import Fleet, Moment
+from tui.fleet import Fleet
 from tui.journal import Journal
 from tui.mass import SHOWN_S, Masses
+from tui.moment import Moment
 from tui.tones import Pieces
 
 TEXT = "3 of 4 nodes fell silent at once; all of zone=eu-1: network or master?"

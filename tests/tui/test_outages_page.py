@@ -9,9 +9,10 @@ from shared.liveness import State
 from shared.messages import Availability, Event, NodeDetail, Outage, Outages
 from tests.tui import details
 from tests.tui.fleets import MONO_MS, WALL_MS, info, vitals
-from tui.fleet import Moment, Node, Profile
 from tui.focus import Focus
 from tui.look import Sight
+from tui.moment import Moment
+from tui.node import Node, Profile
 from tui.outages import Record, cause_of, lasted_s, noticed_s, percent, ratio_of, window
 from tui.pages.outages import chosen_place, outage_beside, outages
 from tui.pages.page import Choices, Scene

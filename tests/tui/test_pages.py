@@ -11,9 +11,10 @@ from shared import families as f
 from shared.messages import FamilySample, FocusInventory, FocusUpdate, Trouble, raw
 from tests.tui import details
 from tests.tui.fleets import MONO_MS, WALL_MS, core, info, vitals
-from tui.fleet import Moment, Node, Profile
 from tui.focus import Focus
 from tui.look import Look, Sight, Symbols
+from tui.moment import Moment
+from tui.node import Node, Profile
 from tui.pages import PAGES
 from tui.pages.page import Choices, Page, Scene, paint
 from tui.pages.processes import order_at

@@ -11,9 +11,11 @@ from shared.liveness import State
 from shared.messages import Delta
 from tests.tui.fleets import MONO_MS, WALL_MS, info, snapshot, vitals
 from tui import summary
-from tui.fleet import Fleet, Moment, Node, Profile
+from tui.fleet import Fleet
 from tui.link import Link, LinkState
 from tui.mass import Mass
+from tui.moment import Moment
+from tui.node import Node, Profile
 from tui.tones import Pieces, Tone
 
 NOW_S = 100.0

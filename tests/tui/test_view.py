@@ -12,8 +12,9 @@ from tests.tui.fleets import MONO_MS, WALL_MS, core, info, vitals
 from tui.cells import cells
 from tui.columns import COLUMNS
 from tui.filters import parse_filter
-from tui.fleet import Fleet, Moment
+from tui.fleet import Fleet
 from tui.look import Sight
+from tui.moment import Moment
 from tui.placement import content_widths, fit
 from tui.view import REORDER_S, Arrangement, Group, View, key_of, labels_of
 

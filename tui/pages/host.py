@@ -7,8 +7,8 @@ from shared.families import Sensors, Temperature, Users
 from shared.inventory import Inventory
 from shared.messages import Event
 from tui import formats
-from tui.fleet import Moment
 from tui.look import Look
+from tui.moment import Moment
 from tui.pages.page import Scene, Sheet, waiting
 from tui.pages.parts import Field, bar, cell, facts, heading, known, muted, number, remark, table
 from tui.tones import Piece, Pieces, Tone, mark, meter

@@ -10,9 +10,9 @@ from typing import Final, NamedTuple, TypeAlias, cast
 
 from shared.messages import Event
 from tui import formats
-from tui.fleet import STALE_PERIODS, Node
 from tui.focus import Focus
 from tui.look import Sight
+from tui.node import STALE_PERIODS, Node
 from tui.outages import Record
 from tui.pages.parts import Field, cell, heading, muted, table
 from tui.tones import Piece, Pieces, Tone

@@ -13,8 +13,8 @@ from textual.screen import Screen
 from tui import comb, summary
 from tui.feed import Feed, PictureChanged
 from tui.filters import EVERYTHING, Filter, FilterError, parse_filter
-from tui.fleet import Node
 from tui.look import Look, Sight
+from tui.node import Node
 from tui.preferences import Preferences
 from tui.screens.node import NodeScreen
 from tui.view import UNFOLDED, View, labels_of

@@ -13,8 +13,8 @@ from textual.screen import Screen
 
 from tui import summary
 from tui.feed import Feed, PictureChanged
-from tui.fleet import Node
 from tui.look import Look, Sight
+from tui.node import Node
 from tui.pages import PAGES
 from tui.pages.outages import outage_beside
 from tui.pages.page import STEPS_S, Choices, Page, Scene, paint

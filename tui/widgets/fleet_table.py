@@ -19,8 +19,9 @@ from textual.strip import Strip
 
 from tui.cells import cells
 from tui.columns import DEFAULT, chosen
-from tui.fleet import Moment, Node
 from tui.look import Sight
+from tui.moment import Moment
+from tui.node import Node
 from tui.placement import Placed, content_widths, fit
 from tui.tones import Piece, Pieces
 from tui.view import Group, Row, View, key_of

@@ -12,8 +12,9 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from tui import comb
-from tui.fleet import Moment, Node
 from tui.look import Sight
+from tui.moment import Moment
+from tui.node import Node
 from tui.tones import Piece, Pieces, Tone
 from tui.view import Group, View, key_of
 from tui.widgets.toned import TONE_CLASSES, background, padded, toned
