@@ -140,11 +140,16 @@ class LastWords:
         writer.join(END_WAIT_S)
 
     def close(self) -> None:
-        """Lets go of the file."""
-        with self._lock:
+        """Lets go of the file. Blocks for `END_WAIT_S` at most: what a hanging write holds, the end
+        of the process takes from it."""
+        if not self._lock.acquire(timeout=END_WAIT_S):
+            return
+        try:
             if self._descriptor is not None:
                 os.close(self._descriptor)
                 self._descriptor = None
+        finally:
+            self._lock.release()
 
     def _put(self, word: LastWord) -> None:
         if self._descriptor is None:
