@@ -23,7 +23,8 @@ from typing import Final
 from shared.liveness import State
 from shared.paths import StateFolder
 from tui.app import Dashboard
-from tui.client import Client, UnixTarget
+from tui.client import Client
+from tui.target import UnixTarget
 
 PICTURE: Final = Path(__file__).with_name("dashboard.svg")
 SIZE: Final = (132, 22)

@@ -24,7 +24,7 @@ from shared.paths import StateFolder
 
 if TYPE_CHECKING:
     from shared.settings import Settings
-    from tui.client import Target
+    from tui.target import Target
 
 DIALS: Final = 4
 """With a renewed key, the one before it, the successor of that, and once more for a race."""
@@ -86,7 +86,7 @@ def watched(choice: Choice) -> "list[Target]":
     Raises:
         IdentityError: the viewer's identity cannot be used.
     """
-    from tui.client import TlsTarget, UnixTarget  # noqa: PLC0415 - only the dashboard needs it
+    from tui.target import TlsTarget, UnixTarget  # noqa: PLC0415 - only the dashboard needs it
 
     viewer = _viewer(choice)
     if viewer is None:

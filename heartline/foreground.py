@@ -9,7 +9,8 @@ from heartline.dashboard import dashboard, has_terminal
 from heartline.exits import Exit
 from heartline.stack import Stack
 from heartline.supervision import Keeper
-from tui.client import Client, UnixTarget
+from tui.client import Client
+from tui.target import UnixTarget
 
 
 class Voice:

@@ -21,7 +21,7 @@ from textual.screen import Screen
 from textual.widgets import Input
 
 from tui import capture, preferences
-from tui.client import Client, Target
+from tui.client import Client
 from tui.clock import Clock, SystemClock
 from tui.commands import Command
 from tui.feed import Feed, PictureChanged
@@ -35,6 +35,7 @@ from tui.screens.events import EventsScreen
 from tui.screens.fleet import FleetScreen
 from tui.screens.help import HelpScreen
 from tui.screens.palette import PaletteScreen
+from tui.target import Target
 from tui.terminal import outliving
 from tui.themes import COLOURS, PLAIN, THEMES, TITLES
 

@@ -8,12 +8,10 @@ refusal that dialling again cannot cure it waits until somebody asks for another
 import asyncio
 import contextlib
 import random
-import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import cycle
-from pathlib import Path
-from typing import Final, NoReturn, TypeAlias, assert_never
+from typing import Final, NoReturn
 
 from shared import VERSION
 from shared import messages as m
@@ -21,12 +19,9 @@ from shared.backoff import delays_s
 from shared.connection import ClientConnection, Phase
 from shared.errors import DeniedError, LinkBrokenError, RemoteProtocolError, UserError
 from shared.text import clean
-from shared.unix_socket import short_path
-from tui.credentials import Credentials, Renewal
+from tui.credentials import Renewal
 from tui.link import Link, LinkState, Viewer
-
-CONNECT_TIMEOUT_S: Final = 10.0
-"""For the connection, and again for the greeting: a packet may be lost twice in it."""
+from tui.target import CONNECT_TIMEOUT_S, Target, TlsTarget, explained, opened
 
 FIRST_PING_S: Final = 1.0
 """After the welcome: by then the first picture is painted and does not count as delay."""
@@ -50,34 +45,6 @@ _READ_BYTES: Final = 64 * 1024
 
 _HOPELESS: Final = m.Refusal.FINAL | {m.Refusal.VERSION}
 """Refusals that stay until a person does something about them."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnixTarget:
-    """The master of this host, by the socket in its state folder. `path` may be of any length."""
-
-    path: Path
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class TlsTarget:
-    """A master elsewhere, and the viewer's keys for it."""
-
-    host: str
-    port: int
-    credentials: Credentials
-    server_name: str
-    """What the master's certificate has to be for."""
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-Target: TypeAlias = UnixTarget | TlsTarget
-"""Which master to watch."""
 
 
 class Client:
@@ -182,7 +149,7 @@ class _Session:
     async def run(self) -> tuple[bool, str]:
         """Returns, once the link has ended, whether dialling again is hopeless, and the reason."""
         try:
-            reader, writer = await _open(self._target)
+            reader, writer = await opened(self._target)
             self._writer = writer
             try:
                 await self._converse(reader, writer)
@@ -204,7 +171,7 @@ class _Session:
         except (LinkBrokenError, RemoteProtocolError) as error:
             return False, clean(str(error))
         except OSError as error:
-            return False, clean(_explain(error, self._target))
+            return False, clean(explained(error, self._target))
 
     async def _converse(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -301,55 +268,9 @@ class _Session:
             writer.transport.abort()
 
 
-async def _open(target: Target) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A connection to `target`, within `CONNECT_TIMEOUT_S`.
-
-    Raises:
-        OSError: it cannot be made (TLS errors and timeouts included).
-        UserError: the target cannot be dialled as it is named.
-    """
-    async with asyncio.timeout(CONNECT_TIMEOUT_S):
-        match target:
-            case UnixTarget():
-                with short_path(target.path) as path:
-                    return await asyncio.open_unix_connection(path)
-            case TlsTarget():
-                return await asyncio.open_connection(
-                    target.host,
-                    target.port,
-                    ssl=await asyncio.to_thread(target.credentials.context),
-                    server_hostname=target.server_name,
-                )
-            case _:
-                assert_never(target)
-
-
 _PARTINGS: Final = {
     m.Parting.STOPPED: "the master was stopped",
     m.Parting.RESTARTING: "the master is restarting",
     m.Parting.SILENT: "the master heard nothing from this viewer",
     m.Parting.SLOW: "this viewer read too slowly",
 }
-
-
-_EXPLANATIONS: Final[tuple[tuple[type[OSError], str], ...]] = (
-    (FileNotFoundError, "no master runs here: {target} does not exist"),
-    (ConnectionRefusedError, "nobody answers at {target}"),
-    (PermissionError, "this user may not open {target}"),
-    (TimeoutError, "no answer from {target}"),
-    (ConnectionResetError, "the link was reset"),
-    (BrokenPipeError, "the link was reset"),
-    (ssl.SSLCertVerificationError, "not the expected master at {target}: {what}"),
-)
-"""What a person needs to know of an error, in one line: the first row that fits."""
-
-
-def _explain(error: OSError, target: Target) -> str:
-    what = error.strerror or str(error)
-    if isinstance(error, ssl.SSLCertVerificationError):
-        what = error.verify_message
-    elif isinstance(error, ssl.SSLError) and error.reason:
-        what = error.reason.replace("_", " ").lower()
-    fitting = (text for kind, text in _EXPLANATIONS if isinstance(error, kind))
-    template = next(fitting, "{target}: {what}")
-    return template.format(target=target, what=what)

@@ -15,9 +15,10 @@ from unittest.mock import patch
 from tests.tui.fleets import snapshot
 from tests.tui.scripted import LIVE
 from tui.app import run
-from tui.client import Client, UnixTarget
+from tui.client import Client
 from tui.link import Viewer
 from tui.options import Options, for_terminal
+from tui.target import UnixTarget
 
 
 class BreakingClient(Client):

@@ -18,9 +18,10 @@ from shared.liveness import State
 from tests.tui.feed_server import WAIT_S, FeedServer
 from tests.tui.fleets import MONO_MS, snapshot, vitals
 from tui import client as client_module
-from tui.client import Client, Target, TlsTarget, UnixTarget
+from tui.client import Client
 from tui.fleet import Fleet
 from tui.link import Link, LinkState
+from tui.target import Target, TlsTarget, UnixTarget
 
 FLEET = {"web-1": State.UP, "db-1": State.DOWN}
 

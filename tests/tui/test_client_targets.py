@@ -8,8 +8,9 @@ from pathlib import Path
 from shared.liveness import State
 from tests.tui.feed_server import WAIT_S, FeedServer
 from tests.tui.fleets import snapshot
-from tui.client import Client, UnixTarget
+from tui.client import Client
 from tui.link import Link, LinkState, Viewer
+from tui.target import UnixTarget
 
 
 def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
