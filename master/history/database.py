@@ -1,0 +1,97 @@
+"""The file `history.db`: how it is opened, and what it looks like.
+
+One connection writes, and whoever reads has one of their own: SQLite in WAL mode lets them see the
+database as it was when they began, and keeps nobody waiting.
+"""
+
+import sqlite3
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from shared.errors import HeartlineError, UserError
+
+SCHEMA_STEPS: Final = ("schema.sql",)
+"""What each version of the schema added, from the first on. A new database is made as old ones are
+brought up to date."""
+
+SCHEMA_VERSION: Final = len(SCHEMA_STEPS)
+
+PAGE_BYTES: Final = 8192
+"""A chunk of samples is 10 kB or so: larger pages are filled better, and mean fewer of them."""
+
+_BUSY_S: Final = 10.0
+"""How long a writer waits for another process that has the file locked: a backup, an inspection."""
+
+_CACHE_KIB: Final = 16 * 1024
+
+
+class HistoryError(HeartlineError):
+    """The history could not be read, or did not take what was to be written."""
+
+
+class LaterVersionError(UserError):
+    """The file was written by a later version of Heartline."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """A connection that may write. The file is made, for its owner alone, if there is none.
+
+    Raises:
+        OSError, sqlite3.Error: it cannot be opened.
+    """
+    path.touch(mode=0o600)
+    connection = sqlite3.connect(
+        path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
+    )
+    try:
+        # The first three have a say only in a database that is still empty.
+        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_reader(path: Path) -> sqlite3.Connection:
+    """A connection that only reads: whoever has it, in whichever thread, one at a time.
+
+    Raises:
+        sqlite3.Error: it cannot be opened.
+    """
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        timeout=_BUSY_S,
+        check_same_thread=False,
+        isolation_level=None,
+        uri=True,
+    )
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    return connection
+
+
+def migrate(connection: sqlite3.Connection, path: Path) -> None:
+    """Brings the schema up to date, or makes it.
+
+    Raises:
+        LaterVersionError: it is ahead of this version.
+        sqlite3.Error: the disk is full, the file is damaged or another program's.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise LaterVersionError(
+            f"{path} was written by a later version of Heartline (schema {version}, this one reads "
+            f"{SCHEMA_VERSION}): start that version, or move the file away"
+        )
+    if version == SCHEMA_VERSION:
+        return
+    folder = resources.files("master.history")
+    statements = [folder.joinpath(name).read_text("utf-8") for name in SCHEMA_STEPS[version:]]
+    connection.executescript(
+        "\n".join(["BEGIN;", *statements, f"PRAGMA user_version = {SCHEMA_VERSION};", "COMMIT;"])
+    )
