@@ -1,0 +1,197 @@
+"""The fleet at any instant: of many nodes, the last sample of every minute, side by side.
+
+Chunks hold one node over time, and to read one instant of ten thousand nodes out of them would take
+half a minute. So compaction also writes, for the nodes of a shard and a window, the last sample of
+each step. One row holds it for hundreds of nodes, and says in a few milliseconds what all of them
+were like.
+
+    version 1 B · columns 2 B · nodes 4 B · steps 2 B · step 4 B · from 8 B · deflated · CRC-32 4 B
+
+Big-endian. Deflated: the nodes' numbers, which values are known, the first value of each series
+(column by column, node by node) and the changes from step to step; in bytes of equal weight, the
+lowest first.
+"""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from master.history.bits import Uint64
+from master.history.codec import ChunkError
+from master.history.samples import ABSENT, Int64, Samples
+
+STEP_MS: Final = 60_000
+"""How far apart the instants are at which a large fleet is known."""
+
+VERSION: Final = 1
+
+_HEADER: Final = struct.Struct(">BHIHIq")
+_CHECKSUM: Final = struct.Struct(">I")
+
+_KEYS: Final = 2
+"""Columns before the metrics: when in the step the sample was taken, and its period."""
+
+_RAW_DEFLATE: Final = -15
+_EFFORT: Final = 5
+_LONGEST_BYTES: Final = 256 * 1024 * 1024
+"""Nothing that was written here inflates to more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instant:
+    """Some nodes at one instant. All arrays have as many rows."""
+
+    node: Int64
+    at_ms: Int64
+    """When each one's sample was taken: Unix milliseconds by the master's clock."""
+    period_ms: Int64
+    values: Int64
+    """[node, metric] in the order of `shared.metrics.Core`; `ABSENT` where not known."""
+
+    def __len__(self) -> int:
+        return len(self.node)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} nodes at an instant>"
+
+
+class Steps:
+    """Collects the last samples of the steps of one window, node by node."""
+
+    def __init__(self, from_ms: int, length_ms: int, step_ms: int = STEP_MS) -> None:
+        self._from_ms = from_ms
+        self._step_ms = step_ms
+        self._count = -(-length_ms // step_ms)
+        self._nodes: list[int] = []
+        self._tables: list[Int64] = []
+
+    def __repr__(self) -> str:
+        return f"<{self._count} steps of {len(self._nodes)} nodes>"
+
+    def add(self, node: int, samples: Samples, period_ms: Int64) -> None:
+        """The samples of a node, in order of time; those outside of the window are left out.
+
+        `period_ms` is how soon after each sample the next one was due.
+        """
+        steps = (samples.at_ms - self._from_ms) // self._step_ms
+        inside = (steps >= 0) & (steps < self._count)
+        is_last = np.diff(steps, append=self._count) != 0
+        chosen = np.flatnonzero(inside & is_last)
+        if not len(chosen):
+            return
+        table = np.full((_KEYS + samples.values.shape[1], self._count), ABSENT)
+        at = steps[chosen]
+        table[0, at] = samples.at_ms[chosen] - self._from_ms - at * self._step_ms
+        table[1, at] = period_ms[chosen]
+        table[_KEYS:, at] = samples.values[chosen].T
+        self._nodes.append(node)
+        self._tables.append(table)
+
+    def encode(self) -> bytes | None:
+        """All that was added, as the row's body; None where that was nothing."""
+        if not self._nodes:
+            return None
+        width = max(table.shape[0] for table in self._tables)
+        values = np.full((width, len(self._nodes), self._count), ABSENT)
+        for place, table in enumerate(self._tables):
+            values[: table.shape[0], place] = table
+        known = values != ABSENT
+        filled = _filled(values, known)
+        deflate = zlib.compressobj(_EFFORT, zlib.DEFLATED, _RAW_DEFLATE, 9, zlib.Z_FILTERED)
+        told = [
+            np.array(self._nodes, ">u4").tobytes(),
+            np.packbits(known).tobytes(),
+            _planes(_folded(filled[:, :, 0])),
+            _planes(_folded(np.diff(filled, axis=2))),
+        ]
+        header = _HEADER.pack(
+            VERSION,
+            width - _KEYS,
+            len(self._nodes),
+            self._count,
+            self._step_ms,
+            self._from_ms,
+        )
+        body = header + deflate.compress(b"".join(told)) + deflate.flush()
+        return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def read_instant(body: bytes, at_ms: int) -> Instant:
+    """Of each node in the row the last sample at or before an instant; nodes without one are left
+    out.
+
+    Raises:
+        ChunkError: the row is torn or changed, or of a version that is not known here.
+    """
+    known, values, nodes, from_ms, step_ms = _decoded(body)
+    steps = np.arange(values.shape[2], dtype=np.int64)
+    taken_ms = values[0] + from_ms + steps * step_ms
+    fits = known[0] & (taken_ms <= at_ms)
+    has = np.flatnonzero(fits.any(axis=1))
+    # The last step that fits: the first one from behind.
+    step = values.shape[2] - 1 - fits[has, ::-1].argmax(axis=1)
+    metrics = np.where(known[_KEYS:, has, step], values[_KEYS:, has, step], ABSENT)
+    return Instant(nodes[has], taken_ms[has, step], values[1, has, step], metrics.T)
+
+
+def _decoded(body: bytes) -> tuple[NDArray[np.bool_], Int64, Int64, int, int]:
+    if len(body) < _HEADER.size + _CHECKSUM.size:
+        raise ChunkError(f"a row of {len(body)} bytes is torn")
+    if _CHECKSUM.unpack(body[-_CHECKSUM.size :])[0] != zlib.crc32(body[: -_CHECKSUM.size]):
+        raise ChunkError(f"a row of {len(body)} bytes does not match its checksum")
+    version, columns, count, steps, step_ms, from_ms = _HEADER.unpack_from(body)
+    if version != VERSION:
+        raise ChunkError(f"a row of version {version}; known here is {VERSION}")
+    shape = (columns + _KEYS, count, steps)
+    inflate = zlib.decompressobj(_RAW_DEFLATE)
+    try:
+        told = inflate.decompress(body[_HEADER.size : -_CHECKSUM.size], _LONGEST_BYTES)
+        nodes = np.frombuffer(told, ">u4", count).astype(np.int64)
+        size = shape[0] * count * steps
+        bits = np.frombuffer(told, np.uint8, -(-size // 8), 4 * count)
+        first, end = _read_planes(told, 4 * count + len(bits), shape[0] * count)
+        changes, _ = _read_planes(told, end, shape[0] * count * (steps - 1))
+    except (zlib.error, ValueError, IndexError) as error:
+        raise ChunkError(f"a row that cannot be read: {error}") from error
+    series = np.empty(shape, np.int64)
+    series[:, :, 0] = _unfolded(first).reshape(shape[:2])
+    series[:, :, 1:] = _unfolded(changes).reshape(shape[0], count, steps - 1)
+    known = np.unpackbits(bits, count=size).view(np.bool_).reshape(shape)
+    return known, np.cumsum(series, axis=2), nodes, from_ms, step_ms
+
+
+def _filled(values: Int64, known: NDArray[np.bool_]) -> Int64:
+    """What is not known as the step before, or the first one known; 0 where none is."""
+    places = np.where(known, np.arange(values.shape[2], dtype=np.int64), 0)
+    places = np.maximum(np.maximum.accumulate(places, axis=2), known.argmax(axis=2)[:, :, None])
+    filled = np.take_along_axis(values, places, axis=2)
+    return np.where(known.any(axis=2, keepdims=True), filled, 0)
+
+
+def _planes(values: Uint64) -> bytes:
+    """How many bytes the largest value takes, then the lowest byte of each, the second, …"""
+    largest = int(values.max()) if values.size else 0
+    height = (largest.bit_length() + 7) // 8
+    octets = np.ascontiguousarray(values).astype("<u8").view(np.uint8).reshape(-1, 8)
+    return bytes([height]) + octets[:, :height].T.tobytes()
+
+
+def _read_planes(told: bytes, begin: int, size: int) -> tuple[Uint64, int]:
+    height = told[begin]
+    octets = np.zeros((size, 8), np.uint8)
+    planes = np.frombuffer(told, np.uint8, height * size, begin + 1)
+    octets[:, :height] = planes.reshape(height, size).T
+    return octets.view("<u8")[:, 0].astype(np.uint64), begin + 1 + height * size
+
+
+def _folded(values: Int64) -> Uint64:
+    """Signed to unsigned, small to small."""
+    return (values << 1 ^ values >> 63).view(np.uint64)
+
+
+def _unfolded(values: Uint64) -> Int64:
+    return (values >> np.uint64(1)).view(np.int64) ^ -(values & np.uint64(1)).view(np.int64)
