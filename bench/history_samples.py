@@ -3,15 +3,14 @@
     python -m bench.history_samples record FILE --period 5 --seconds 600
     python -m bench.history_samples list
 
-Recorded with the agent's own sampler and heart, so that a family that is read every 30 s stands
-still in between as it does in a fleet. A recording holds times and the integers of `Core`, and
-nothing that names a host. JSON, column by column as differences, compressed with xz.
+Recorded with the agent's own sampler on the grid of its beats, so that a family that is read every
+30 s stands still in between as it does in a fleet. A recording holds times and the integers of
+`Core`, and nothing that names a host. JSON, column by column as differences, compressed with xz.
 """
 
 import argparse
 import json
 import lzma
-import random
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,14 +21,13 @@ import trio
 
 from agent.batch import trio_clock
 from agent.collectors import collectors
-from agent.heart import Heart
 from agent.host import host_inventory
 from agent.sampler import Sampler
 from shared.clock import wall_ms
 from shared.families_settings import FamiliesSettings
 from shared.inventory import Inventory
-from shared.messages import Beat, FamilySample, Trouble
-from shared.metrics import Core, metrics
+from shared.messages import FamilySample
+from shared.metrics import metrics
 
 DATA: Final = Path(__file__).parent / "data"
 
@@ -92,28 +90,8 @@ def _restored(differences: Column) -> Column:
     return result
 
 
-class _Reports:
-    """What a heart reports of this host; families in full go nowhere."""
-
-    def __init__(self) -> None:
-        settings = FamiliesSettings()
-        self.sampler = Sampler(
-            collectors(settings),
-            settings,
-            host_inventory(settings, {}),
-            self,
-            clock=trio_clock(),
-            wall_ms=wall_ms,
-        )
-
-    def core(self) -> Core:
-        return self.sampler.core(trio.current_time())
-
-    def troubles(self) -> tuple[Trouble, ...]:
-        return self.sampler.troubles(trio.current_time())
-
-    def align(self, next_beat_s: float, period_s: float) -> None:
-        self.sampler.align(next_beat_s, period_s)
+class _Nowhere:
+    """A sink for what is not recorded."""
 
     def on_family(self, sample: FamilySample) -> None:
         del sample
@@ -123,18 +101,30 @@ class _Reports:
 
 
 async def _record(name: str, period_s: float, seconds: float) -> Recording:
-    reports = _Reports()
-    beats: list[Beat] = []
-    heart = Heart(reports, period_s, random.Random())
+    settings = FamiliesSettings()
+    sampler = Sampler(
+        collectors(settings),
+        settings,
+        host_inventory(settings, {}),
+        _Nowhere(),
+        clock=trio_clock(),
+        wall_ms=wall_ms,
+    )
+    at_ms: list[int] = []
+    rows: list[tuple[int | None, ...]] = []
     async with trio.open_nursery() as nursery:
-        await nursery.start(reports.sampler.run)
-        await reports.sampler.ready.wait()
-        with trio.move_on_after(seconds):
-            await heart.run(beats.append)
+        await nursery.start(sampler.run)
+        await sampler.ready.wait()
+        begin_s = trio.current_time()
+        for beat in range(1, 1 + int(seconds / period_s)):
+            due_s = begin_s + beat * period_s
+            sampler.align(due_s, period_s)
+            await trio.sleep_until(due_s)
+            at_ms.append(wall_ms())
+            rows.append(msgspec.structs.astuple(sampler.core(trio.current_time())))
         nursery.cancel_scope.cancel()
-    rows = [msgspec.structs.astuple(msgspec.msgpack.decode(b.core, type=Core)) for b in beats]
     columns = {metric.name: [row[metric.index] for row in rows] for metric in metrics()}
-    return Recording(name, [beat.wall_ms for beat in beats], columns)
+    return Recording(name, at_ms, columns)
 
 
 def main() -> int:

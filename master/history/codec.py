@@ -17,7 +17,7 @@ from typing import Final
 
 import numpy as np
 
-from master.history.matrix import Relations, Table, pack
+from master.history.matrix import Relation, Relations, Table, pack
 from master.history.rollup import Rollup
 from master.history.samples import ABSENT, Int64, Samples
 from shared.metrics import metrics
@@ -40,11 +40,19 @@ did not know it, the least, the greatest over the least, and the sum over that o
 _TOLD_FROM: Final[Mapping[str, Mapping[str, int]]] = {
     "cpu_user_bp": {"cpu_busy_bp": 1, "cpu_system_bp": -1, "cpu_irq_bp": -1, "cpu_steal_bp": -1},
     "cpu_core_max_bp": {"cpu_busy_bp": 1},
-    "memory_free_kib": {"memory_available_kib": 1},
+    "memory_used_bp": {"memory_total_kib": 1, "memory_available_kib": -1},
+    "memory_free_kib": {
+        "memory_available_kib": 1,
+        "memory_cached_kib": -1,
+        "memory_buffers_kib": -1,
+    },
     "network_transmit_packets_per_s": {"network_receive_packets_per_s": 1},
     "threads": {"processes": 1},
 }
-"""Which metrics tell most of another. Part of the format: another table is another version."""
+"""Which metrics' sum, with these factors, tells most of another. Part of the format, and so is the
+next: other relations are another version."""
+
+_SHARE_OF: Final[Mapping[str, str]] = {"memory_used_bp": "memory_total_kib"}
 
 
 class ChunkError(ValueError):
@@ -185,14 +193,17 @@ def _relations(columns: int, *, rolled_up: bool) -> Relations:
     """`_TOLD_FROM` between the rows of a table, as far as it has these metrics."""
     index = {metric.name: metric.index for metric in metrics()}
     parts = range(_PARTS) if rolled_up else range(1)
-    found: dict[int, list[tuple[int, int]]] = {}
+    found: dict[int, Relation] = {}
     for name, others in _TOLD_FROM.items():
         if max(index[name], *[index[other] for other in others]) >= columns:
             continue
+        whole = _SHARE_OF.get(name)
         for part in parts:
             first = _BUCKETS + part * columns if rolled_up else _KEYS
-            told_from = [(first + index[other], factor) for other, factor in others.items()]
-            found[first + index[name]] = told_from
+            found[first + index[name]] = Relation(
+                tuple([(first + index[other], factor) for other, factor in others.items()]),
+                None if whole is None else first + index[whole],
+            )
     return found
 
 

@@ -5,7 +5,7 @@ Rows are series; all have the same length, and each is predicted in the way that
 straight  its first value, plus its usual step each time; nothing is left
 steady    each value is the one before, plus the row's usual step
 level     each value is the row's median
-related   as steady, after other rows were taken off: the caller knows which may tell something
+related   as steady, after what other rows tell of it, as the caller knows, was taken off
 
 What is left is small, and is written in two parts, as in Elias' gamma code: the number of bits of
 each remainder, a byte each, which deflate shortens to what they really tell; and the bits behind
@@ -29,9 +29,20 @@ from numpy.typing import NDArray
 from master.history.bits import Uint8, Uint64, bit_lengths, packed, unpacked
 from master.history.samples import ABSENT, Int64
 
-Relations: TypeAlias = Mapping[int, Sequence[tuple[int, int]]]
-"""By row, the rows that it may be told from, each with its factor. What is read of a table is read
-with the relations it was written with. No row leads back to itself."""
+
+@dataclass(frozen=True)
+class Relation:
+    """What a row may be told from: the sum of other rows, or that sum's share of one."""
+
+    parts: tuple[tuple[int, int], ...]
+    """Rows and their factors."""
+    share_of: int | None = None
+    """A row: the sum is divided by it, in basis points."""
+
+
+Relations: TypeAlias = Mapping[int, Relation]
+"""By row. A table is read with the relations it was written with. No row leads back to itself."""
+
 
 _UNKNOWN: Final = 0
 _STRAIGHT: Final = 1
@@ -44,6 +55,8 @@ _NOISE_SHIFT: Final = 4
 _NOISIEST: Final = 15
 """A row's descriptor: its kind, whether some values are not known, and its usual remainder's bits,
 by which rows are put in order."""
+
+_BASIS_POINTS: Final = 10_000
 
 _RAW_DEFLATE: Final = -15
 _EFFORT: Final = 6
@@ -102,8 +115,8 @@ class Table:
         self._bits = inflate.unused_data
         widths = _behind_leading_one(self._lengths).sum(axis=1, dtype=np.int64)
         parameters = told[toggles_end:begin]
-        ends = np.cumsum(_behind_leading_one(parameters), dtype=np.int64)
-        self._starts = ends[-1:] + np.cumsum(widths) - widths
+        ends = _behind_leading_one(parameters).cumsum(dtype=np.int64)
+        self._starts = ends[-1:] + widths.cumsum() - widths
         told_parameters = self._read(parameters[None], np.zeros(1, np.int64))[0]
         self._bases, self._steps = told_parameters[:height], told_parameters[height:]
 
@@ -128,19 +141,19 @@ class Table:
         around = changes[level] + bases[level, None]
         changes += steps[:, None]
         changes[:, 0] = bases
-        values: Int64 = np.cumsum(changes, axis=1)
+        values: Int64 = changes.cumsum(axis=1)
         values[level] = around
         for place in np.flatnonzero(kinds == _RELATED).tolist():
-            others = self._relations[int(chosen[place])]
-            filled = self._filled(np.array([row for row, _ in others], dtype=np.int64))
-            for other, (_, factor) in zip(filled, others, strict=True):
-                values[place] += factor * other
+            relation = self._relations[int(chosen[place])]
+            rows = _rows_of(relation)
+            others = dict(zip(rows, self._filled(np.array(rows, dtype=np.int64)), strict=True))
+            values[place] += _told(relation, others)
         return values
 
     def _read(self, lengths: Uint8, starts: Int64) -> Int64:
         """[row, value] from the bits that begin, for each row, at `starts`."""
         widths = _behind_leading_one(lengths)
-        ends = np.cumsum(widths, axis=1, dtype=np.int64) + starts[:, None]
+        ends = widths.cumsum(axis=1, dtype=np.int64) + starts[:, None]
         behind = unpacked(self._bits, ends - widths, widths)
         return _unfolded(behind | (lengths > 0) * (np.uint64(1) << widths.astype(np.uint64)))
 
@@ -199,10 +212,25 @@ def _predicted(rows: Int64, relations: Relations) -> _Guess:
     related = np.flatnonzero(np.isin(varying, list(relations)))
     own = chosen[related]
     for place, row in enumerate(varying[related].tolist()):
-        for other, factor in relations[row]:
-            own[place] -= factor * rows[other]
+        own[place] -= _told(relations[row], rows)
     prefer(_RELATED, related, _folded(_changes(own)), own[:, 0])
     return _Guess(kinds, bases, steps, varying, remainders)
+
+
+def _rows_of(relation: Relation) -> list[int]:
+    rows = [row for row, _ in relation.parts]
+    return rows if relation.share_of is None else [*rows, relation.share_of]
+
+
+def _told(relation: Relation, rows: Mapping[int, Int64] | Int64) -> Int64:
+    """What a relation says of a row: modulo 2**64, and of whatever values."""
+    total = np.zeros_like(rows[relation.parts[0][0]])
+    for row, factor in relation.parts:
+        total += factor * rows[row]
+    if relation.share_of is None:
+        return total
+    whole = rows[relation.share_of]
+    return total * _BASIS_POINTS // np.where(whole > 0, whole, 1)
 
 
 def _changes(rows: Int64) -> Int64:

@@ -12,6 +12,9 @@ from master.history.samples import ABSENT, Samples, joined, samples_of
 from shared.metrics import LARGEST, metrics
 
 WINDOW = 120
+"""Samples: ten minutes at 5 s, the shortest window that is written as it should be."""
+
+BYTES_PER_VALUE = 0.6
 
 VALUES = st.one_of(
     st.none(),
@@ -73,6 +76,19 @@ def test_any_integers_survive_even_those_that_overflow(data: st.DataObject) -> N
     assert_same(codec.decode_chunk(codec.encode_chunk(samples)), samples)
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 9))
+def test_metrics_that_tell_of_one_another_may_say_anything(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    width = len(metrics())
+    extremes = np.array([ABSENT, ABSENT + 1, -ABSENT - 1, LARGEST, -LARGEST, -1, 0, 1])
+    values = rng.choice(extremes, (count, width))
+    alike = rng.integers(0, 2**40, (count, 1)) + rng.integers(0, 9, (count, width))
+    values = np.where(rng.random(width) < rng.random(), alike, values)
+    numbers = np.arange(count)
+    samples = Samples(numbers, numbers.astype(np.int32), numbers, values)
+    assert_same(codec.decode_chunk(codec.encode_chunk(samples)), samples)
+
+
 @given(some_samples(), st.lists(st.integers(0, 9), max_size=8))
 def test_some_columns_are_the_same_as_those_of_the_whole(
     samples: Samples, columns: list[int]
@@ -88,15 +104,20 @@ def test_some_columns_are_the_same_as_those_of_the_whole(
 
 
 @pytest.mark.parametrize("recording", recordings(), ids=lambda recording: recording.name)
-def test_real_samples_come_back_and_cost_less_than_the_aim(recording: Recording) -> None:
-    size_bytes = known = 0
+def test_real_samples_come_back(recording: Recording) -> None:
     for begin in range(0, len(recording), WINDOW):
         samples = chunk_of(recording, begin)
-        blob = codec.encode_chunk(samples)
-        assert_same(codec.decode_chunk(blob), samples)
-        size_bytes += len(blob)
-        known += int((samples.values != ABSENT).sum())
-    assert size_bytes / known < 0.6
+        assert_same(codec.decode_chunk(codec.encode_chunk(samples)), samples)
+
+
+def test_real_samples_cost_no_more_than_the_aim() -> None:
+    size_bytes = known = 0
+    for recording in recordings():
+        for begin in range(0, len(recording), WINDOW):
+            samples = chunk_of(recording, begin)
+            size_bytes += len(codec.encode_chunk(samples))
+            known += int((samples.values != ABSENT).sum())
+    assert size_bytes / known <= BYTES_PER_VALUE
 
 
 def test_header_tells_what_the_chunk_holds() -> None:
