@@ -1,8 +1,8 @@
 """The log of outages: numbered at once, on disk within half a second, and read with what is not
 there yet."""
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -18,6 +18,10 @@ SAVED_AT_ONCE: Final = 2_000
 
 PRUNE_EVERY: Final = 100
 """Outages between two looks at whether the oldest have to go."""
+
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
 
 
 class OutageLog:
@@ -73,23 +77,21 @@ class OutageLog:
         """Stores everything; False, and the rest stays unsaved, when the disk refuses."""
         while self._rows or self._processes or self._forgotten:
             forgotten, self._forgotten = self._forgotten, []
-            rows = [self._rows[number] for number in list(self._rows)[:SAVED_AT_ONCE]]
+            rows = {number: self._rows[number] for number in list(self._rows)[:SAVED_AT_ONCE]}
             node_ids = list(self._processes)[: SAVED_AT_ONCE - len(rows)]
-            processes = {node_id: self._processes.pop(node_id) for node_id in node_ids}
+            processes = {node_id: self._processes[node_id] for node_id in node_ids}
             try:
                 await self._context.store.write(
                     *forgotten,
-                    *map(outage_rows.keep, rows),
+                    *map(outage_rows.keep, rows.values()),
                     *(outage_rows.keep_run(*each) for each in processes.items()),
                     *self._prune(),
                 )
             except StoreError:
                 self._forgotten = forgotten + self._forgotten
-                self._processes = processes | self._processes
                 return False
-            for row in rows:
-                if self._rows.get(row.number) is row:  # else it has changed meanwhile
-                    del self._rows[row.number]
+            _drop(rows, self._rows)
+            _drop(processes, self._processes)
         return True
 
     async def latest(
@@ -120,3 +122,10 @@ class OutageLog:
             return ()
         self._pruned = self._last
         return (outage_rows.prune(self._context.settings.outages_kept),)
+
+
+def _drop(saved: Mapping[Key, Value], unsaved: dict[Key, Value]) -> None:
+    """What is on disk needs no saving, unless it has changed, or been forgotten, meanwhile."""
+    for key, value in saved.items():
+        if unsaved.get(key) is value:
+            del unsaved[key]

@@ -108,6 +108,8 @@ class Outages:
             if before not in ended or node.conflict:
                 return
             away = self._open(node, How.SILENT, "another run of the agent linked", before, now_s)
+            if node.liveness.state is State.UP:
+                away.returned_s = now_s  # it has never been anything else: no beat will change that
         away.told = told
         if away.returned_s is not None:
             self._close(away)

@@ -1,8 +1,7 @@
 """Letting newcomers in: once per use, again for a lost answer, and never by a race."""
 
 import json
-import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,42 +27,10 @@ from shared.messages import Refusal
 from shared.tokens import Token
 from tests.eventually import eventually
 from tests.master.assembled import Assembled, assembled
+from tests.master.disks import Disk
 
 Result = TypeVar("Result")
 ADDRESS = "192.0.2.7"
-
-
-class Disk:
-    """What the database is kept on: it can be made to wait, or to refuse."""
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self._error: Exception | None = None
-        self._open = trio.Event()
-        self._open.set()
-
-    async def run(self, work: Callable[[], Result]) -> Result:
-        self.waiting += 1
-        # As a thread does: it is finished, whoever has lost interest in it.
-        with trio.CancelScope(shield=True):
-            await self._open.wait()
-            await trio.lowlevel.checkpoint()
-        self.waiting -= 1
-        if self._error is not None:
-            raise self._error
-        return work()
-
-    def stall(self) -> None:
-        self._open = trio.Event()
-
-    def go_on(self) -> None:
-        self._open.set()
-
-    def refuse(self) -> None:
-        self._error = sqlite3.OperationalError("database or disk is full")
-
-    def recover(self) -> None:
-        self._error = None
 
 
 @pytest.fixture
