@@ -97,3 +97,25 @@ CREATE TABLE damaged (
     reason     TEXT NOT NULL,
     body       BLOB NOT NULL
 ) STRICT;
+
+-- Stretches of samples that follow each other, per node and day (master/history/stretch_rows.py):
+-- compaction adds those that it has put into chunks; kept as long as the coarsest tier.
+CREATE TABLE stretches (
+    node    INTEGER NOT NULL,
+    from_ms INTEGER NOT NULL,    -- where the day begins
+    last_ms INTEGER NOT NULL,
+    body    BLOB NOT NULL,
+    PRIMARY KEY (node, from_ms)
+) STRICT, WITHOUT ROWID;
+
+-- The last sample of every minute of many nodes, side by side (master/history/instants.py):
+-- compaction writes a row per shard and window, and another for what comes late; kept as long as
+-- the finest roll-up.
+CREATE TABLE instants (
+    number  INTEGER PRIMARY KEY,
+    from_ms INTEGER NOT NULL,    -- where its window begins
+    shard   INTEGER NOT NULL,
+    body    BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX instants_by_time ON instants (from_ms);
