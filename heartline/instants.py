@@ -1,0 +1,110 @@
+"""Instants as people type them: by the calendar, by the clock, or as long ago.
+
+Local time unless a zone is given. A time that the clocks skip here in spring is an error; of one
+that they show twice in autumn, the first is meant.
+"""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, Final
+
+import click
+
+from heartline.times import Duration
+from shared.clock import wall_ms
+
+EXAMPLES: Final = "'2026-11-20 03:12', 2026-11-20T03:12:00Z, 'yesterday 03:12', 03:12 or -2h"
+
+_AGO: Final = re.compile(r"-\s*(?P<before>\S+)|(?P<after>\S+)\s+ago")
+_DAYS: Final = {"today": 0, "yesterday": 1}
+_CLOCK: Final = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
+
+
+class InstantError(ValueError):
+    """A text that names no instant; says why."""
+
+
+def parse_instant(text: str, now: datetime) -> datetime:
+    """The instant that `text` means to somebody who types it at `now`, in the zone that `now`
+    has.
+
+    Raises:
+        InstantError: none.
+    """
+    words = text.strip().lower()
+    if words == "now":
+        return now
+    ago = _AGO.fullmatch(words)
+    if ago is not None:
+        return now - timedelta(seconds=_length_s(ago["before"] or ago["after"], text))
+    day, _, clock = words.partition(" ")
+    if day in _DAYS:
+        return _local(now.date() - timedelta(days=_DAYS[day]), _clock(clock or "00:00", text), now)
+    if _CLOCK.fullmatch(words):
+        return _local(now.date(), _clock(words, text), now)
+    return _by_calendar(text, now)
+
+
+class Instant(click.ParamType[int]):
+    """An instant on the command line; its value is Unix time in milliseconds."""
+
+    name = "instant"
+
+    def __init__(self, now: Callable[[], int] = wall_ms) -> None:
+        self._now = now
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Milliseconds; a usage error for what is no instant."""
+        if isinstance(value, int):
+            return value
+        now = datetime.fromtimestamp(self._now() / 1000, UTC).astimezone()
+        try:
+            return round(parse_instant(str(value), now).timestamp() * 1000)
+        except InstantError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _length_s(length: str, text: str) -> int:
+    try:
+        return Duration().convert(length, None, None)
+    except click.UsageError:
+        raise _no_instant(text) from None
+
+
+def _clock(clock: str, text: str) -> time:
+    padded = clock if clock[1:2] != ":" else "0" + clock
+    if not _CLOCK.fullmatch(padded):
+        raise _no_instant(text)
+    try:
+        return time.fromisoformat(padded)
+    except ValueError:
+        raise _no_instant(text) from None
+
+
+def _by_calendar(text: str, now: datetime) -> datetime:
+    try:
+        found = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise _no_instant(text) from None
+    if found.tzinfo is not None:
+        return found
+    return _local(found.date(), found.time(), now)
+
+
+def _local(day: date, clock: time, now: datetime) -> datetime:
+    """This day and time by the clocks here."""
+    shown = datetime.combine(day, clock)
+    try:
+        # A zone from the system's tables, not the offset that `now` happens to have.
+        instant = shown.astimezone()
+        again = instant.astimezone(UTC).astimezone()
+    except (OverflowError, OSError, ValueError):
+        raise InstantError(f"{shown} is no time that this system's calendar holds") from None
+    if again.replace(tzinfo=None) != shown:
+        raise InstantError(f"there was no {shown} here: the clocks were put forward")
+    return instant.astimezone(now.tzinfo)
+
+
+def _no_instant(text: str) -> InstantError:
+    return InstantError(f"{text!r} names no instant; write {EXAMPLES}")
