@@ -113,12 +113,12 @@ class Table:
         self._place[order] = np.arange(len(order))
         self._lengths = told[begin:].reshape(-1, width)
         self._bits = inflate.unused_data
-        widths = _behind_leading_one(self._lengths).sum(axis=1, dtype=np.int64)
-        parameters = told[toggles_end:begin]
-        ends = _behind_leading_one(parameters).cumsum(dtype=np.int64)
-        self._starts = ends[-1:] + widths.cumsum() - widths
-        told_parameters = self._read(parameters[None], np.zeros(1, np.int64))[0]
-        self._bases, self._steps = told_parameters[:height], told_parameters[height:]
+        self._parameters = told[toggles_end:begin].reshape(2, height)  # bases, steps
+        widths = _behind_leading_one(told[toggles_end:begin])
+        ends = widths.cumsum(dtype=np.int64)
+        self._parameter_starts = (ends - widths).reshape(2, height)
+        row_bits: Int64 = _behind_leading_one(self._lengths).sum(axis=1, dtype=np.int64)
+        self._starts = ends[-1:] + row_bits.cumsum() - row_bits
 
     def rows(self, wanted: Sequence[int]) -> Int64:
         """These rows, in this order."""
@@ -134,9 +134,17 @@ class Table:
         """Rows of which nothing is absent."""
         kinds, places = self._kinds[chosen], self._place[chosen]
         has = np.flatnonzero(places >= 0)
-        changes = np.zeros((len(chosen), self._lengths.shape[1]), np.int64)
-        changes[has] = self._read(self._lengths[places[has]], self._starts[places[has]])
-        bases, steps = self._bases[chosen], self._steps[chosen]
+        lengths = self._lengths[places[has]]
+        widths = _behind_leading_one(lengths)
+        ends: Int64 = widths.cumsum(axis=1, dtype=np.int64) + self._starts[places[has], None]
+        starts: Int64 = ends - widths
+        read = self._read(
+            np.concatenate([self._parameters[:, chosen].ravel(), lengths.ravel()]),
+            np.concatenate([self._parameter_starts[:, chosen].ravel(), starts.ravel()]),
+        )
+        bases, steps = read[: len(chosen)], read[len(chosen) : 2 * len(chosen)]
+        changes = np.zeros((len(chosen), lengths.shape[1]), np.int64)
+        changes[has] = read[2 * len(chosen) :].reshape(lengths.shape)
         level = kinds == _LEVEL
         around = changes[level] + bases[level, None]
         changes += steps[:, None]
@@ -151,10 +159,9 @@ class Table:
         return values
 
     def _read(self, lengths: Uint8, starts: Int64) -> Int64:
-        """[row, value] from the bits that begin, for each row, at `starts`."""
+        """The values of these lengths, behind whose leading ones are the bits at `starts`."""
         widths = _behind_leading_one(lengths)
-        ends = widths.cumsum(axis=1, dtype=np.int64) + starts[:, None]
-        behind = unpacked(self._bits, ends - widths, widths)
+        behind = unpacked(self._bits, starts, widths)
         return _unfolded(behind | (lengths > 0) * (np.uint64(1) << widths.astype(np.uint64)))
 
 
