@@ -114,9 +114,9 @@ class Table:
         self._lengths = told[begin:].reshape(-1, width)
         self._bits = inflate.unused_data
         self._parameters = told[toggles_end:begin].reshape(2, height)  # bases, steps
-        widths = _behind_leading_one(told[toggles_end:begin])
-        ends = widths.cumsum(dtype=np.int64)
-        self._parameter_starts: Int64 = (ends - widths).reshape(2, height)
+        widths = _behind_leading_one(told[toggles_end:begin]).astype(np.int64)
+        ends = widths.cumsum()
+        self._parameter_starts = (ends - widths).reshape(2, height)
         row_bits: Int64 = _behind_leading_one(self._lengths).sum(axis=1, dtype=np.int64)
         self._starts = ends[-1:] + row_bits.cumsum() - row_bits
 
