@@ -1,9 +1,8 @@
 """The fleet at any instant: of many nodes, the last sample of every minute, side by side.
 
 Chunks hold one node over time, and to read one instant of ten thousand nodes out of them would take
-half a minute. So compaction also writes, for the nodes of a shard and a window, the last sample of
-each step. One row holds it for hundreds of nodes, and says in a few milliseconds what all of them
-were like.
+half a minute. So compaction also writes, for all nodes of a shard, the last sample of each step.
+One row holds it for hundreds of nodes, and says in a few milliseconds what all of them were like.
 
     version 1 B · columns 2 B · nodes 4 B · steps 2 B · step 4 B · from 8 B · deflated · CRC-32 4 B
 
@@ -58,14 +57,20 @@ class Instant:
     def __repr__(self) -> str:
         return f"<{len(self)} nodes at an instant>"
 
+    def take(self, chosen: NDArray[np.intp]) -> "Instant":
+        """The nodes at these indices."""
+        return Instant(
+            self.node[chosen], self.at_ms[chosen], self.period_ms[chosen], self.values[chosen]
+        )
+
 
 class Steps:
-    """Collects the last samples of the steps of one window, node by node."""
+    """Collects the last samples of so many steps, node by node."""
 
-    def __init__(self, from_ms: int, length_ms: int, step_ms: int = STEP_MS) -> None:
+    def __init__(self, from_ms: int, count: int, step_ms: int = STEP_MS) -> None:
         self._from_ms = from_ms
         self._step_ms = step_ms
-        self._count = -(-length_ms // step_ms)
+        self._count = count
         self._nodes: list[int] = []
         self._tables: list[Int64] = []
 
@@ -73,7 +78,7 @@ class Steps:
         return f"<{self._count} steps of {len(self._nodes)} nodes>"
 
     def add(self, node: int, samples: Samples, period_ms: Int64) -> None:
-        """The samples of a node, in order of time; those outside of the window are left out.
+        """The samples of a node, in order of time; those outside of the steps are left out.
 
         `period_ms` is how soon after each sample the next one was due.
         """

@@ -1,0 +1,65 @@
+"""Rows of `instants` (`master.history.instants`): written in the transaction of a compaction, and
+read to see the whole fleet as it was.
+
+A node that is forgotten stays in rows that it shares with others until they are too old; nothing
+leads from its number to it any more.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+
+from master.history.codec import ChunkError
+from master.history.instants import STEP_MS, Instant, Steps, read_instant
+from master.history.marked import Marked
+from master.history.tiers import SAMPLES
+
+
+def keep(connection: sqlite3.Connection, compacted: Iterable[tuple[int, Marked]]) -> None:
+    """Adds what has been compacted of the nodes of one shard, each with its number."""
+    windows: defaultdict[int, list[tuple[int, Marked]]] = defaultdict(list)
+    for node, marked in compacted:
+        for from_ms, part in marked.windows(SAMPLES.window_ms):
+            windows[from_ms].append((node, part))
+    for parts in windows.values():
+        first_ms = min(int(part.samples.at_ms[0]) for _, part in parts) // STEP_MS * STEP_MS
+        last_ms = max(int(part.samples.at_ms[-1]) for _, part in parts) // STEP_MS * STEP_MS
+        steps = Steps(first_ms, (last_ms - first_ms) // STEP_MS + 1)
+        for node, part in parts:
+            steps.add(node, part.samples, part.marks.period_ms)
+        connection.execute(
+            "INSERT INTO instants (from_ms, last_ms, body) VALUES (?, ?, ?)",
+            (first_ms, last_ms, steps.encode()),
+        )
+
+
+def latest_at(
+    connection: sqlite3.Connection, at_ms: int, look_back_ms: int
+) -> tuple[list[Instant], list[int]]:
+    """Of each node the last sample of a minute that is at or before an instant, as far as it was
+    taken within `look_back_ms`, in parts that may overlap; and the numbers of damaged rows."""
+    rows = connection.execute(
+        "SELECT number, body FROM instants WHERE from_ms BETWEEN ? AND ? AND last_ms >= ?",
+        (
+            at_ms - look_back_ms - SAMPLES.window_ms,
+            at_ms,
+            at_ms - look_back_ms - STEP_MS,
+        ),
+    )
+    found: list[Instant] = []
+    damaged: list[int] = []
+    for number, body in rows:
+        try:
+            instant = read_instant(body, at_ms)
+        except ChunkError:
+            damaged.append(number)
+            continue
+        found.append(instant.take(np.flatnonzero(instant.at_ms >= at_ms - look_back_ms)))
+    return found, damaged
+
+
+def drop_before(connection: sqlite3.Connection, before_ms: int) -> None:
+    """Drops what is older than the finest roll-up that is kept."""
+    connection.execute("DELETE FROM instants WHERE from_ms < ?", (before_ms - SAMPLES.window_ms,))
