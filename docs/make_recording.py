@@ -1,10 +1,12 @@
-"""Makes docs/dashboard.cast: `heartline demo` in a real terminal, as an asciinema recording.
+"""Makes the pictures of the dashboard: `heartline demo` in a real terminal, three times the same.
 
     python -m docs.make_recording           # needs tmux; takes a minute and a half
     asciinema play docs/dashboard.cast
 
-The demo's seed is fixed, and so is what is typed, so that every recording tells the same story. The
-screen is looked at a few times a second, and what has changed on it is written down.
+dashboard.cast is an asciinema recording, dashboard-moving.svg the same for a browser, dashboard.svg
+one screen of it. The demo's seed is fixed, and so is what is typed, so that every recording tells
+the same story. The screen is looked at a few times a second, and what has changed on it is written
+down.
 """
 
 import itertools
@@ -13,20 +15,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from docs.pictures import moving, still
 from docs.screens import Screen, blank, changes, parse
 
 CAST: Final = Path(__file__).with_name("dashboard.cast")
+MOVING: Final = CAST.with_name("dashboard-moving.svg")
+STILL: Final = CAST.with_name("dashboard.svg")
 COLUMNS: Final = 132
 ROWS: Final = 34
 FRAME_S: Final = 0.25
 START_S: Final = 30.0
 STOP_S: Final = 20.0
 COMMAND: Final = "heartline demo --nodes 200 --seed 1"
+TITLE: Final = "Heartline's dashboard on a fleet of 200 nodes"
 SHOWN: Final = "● live"
 """On the screen once the dashboard is there."""
 
@@ -36,6 +42,8 @@ class Step(NamedTuple):
 
     key: str
     then_s: float
+    is_portrait: bool = False
+    """Whether its last screen is the still picture."""
 
 
 def _typed(text: str) -> tuple[Step, ...]:
@@ -46,20 +54,21 @@ STORY: Final = (
     Step("", 12.0),  # hosts join; one agent is killed, one stopped
     Step("h", 26.0),  # a rack's switch fails: its hosts are late, then down
     Step("h", 0.5),
-    Step("Home", 4.0),
+    Step("Home", 4.0, is_portrait=True),
     Step("/", 0.6),
     *_typed("web-01.fra"),  # the host with a process that has run away
     Step("Enter", 0.8),
     Step("Enter", 7.0),
-    Step("6", 5.0),
+    Step("6", 4.0),
+    Step("t", 4.0),
     Step("Escape", 1.0),
     Step("Escape", 1.0),
     Step("g", 0.5),
-    Step("Home", 6.0),  # the rack is back
-    Step("g", 0.2),
-    Step("Escape", 0.3),
-    Step("Home", 4.0),
+    Step("Home", 8.0),  # by rack: it was one that failed
 )
+STORY_S: Final = sum(step.then_s for step in STORY)
+REST_S: Final = 2.0
+"""How long the last screen stands before a moving picture begins again."""
 
 
 class Terminal:
@@ -147,11 +156,20 @@ def cast(frames: list[tuple[float, Screen]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def portrait(frames: Sequence[tuple[float, Screen]]) -> Screen:
+    """The screen that is the still picture."""
+    ends_s = itertools.accumulate(step.then_s for step in STORY)
+    (until_s,) = (end_s for step, end_s in zip(STORY, ends_s, strict=True) if step.is_portrait)
+    return [screen for at_s, screen in frames if at_s < until_s][-1]
+
+
 def main() -> None:
-    """Writes the recording."""
+    """Writes the recording, and the pictures."""
     with demo() as terminal:
         frames = list(film(terminal, STORY))
     CAST.write_text(cast(frames), encoding="utf-8")
+    MOVING.write_text(moving(frames, TITLE, STORY_S + REST_S), encoding="utf-8")
+    STILL.write_text(still(portrait(frames), TITLE), encoding="utf-8")
 
 
 if __name__ == "__main__":
