@@ -1,5 +1,5 @@
-"""Rows of `instants` (`master.history.instants`): written in the transaction of a compaction, and
-read to see the whole fleet as it was.
+"""Rows of `instants` (`master.history.instants`): written by compaction, and read to see the whole
+fleet as it was.
 
 A node that is forgotten stays in rows that it shares with others until they are too old; nothing
 leads from its number to it any more.
@@ -8,6 +8,7 @@ leads from its number to it any more.
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,22 +18,36 @@ from master.history.marked import Marked
 from master.history.tiers import SAMPLES
 
 
-def keep(connection: sqlite3.Connection, compacted: Iterable[tuple[int, Marked]]) -> None:
-    """Adds what has been compacted of the nodes of one shard, each with its number."""
+class InstantRow(NamedTuple):
+    """A row of `instants` that is to be written."""
+
+    from_ms: int
+    """Where its first step begins."""
+    last_ms: int
+    """And its last."""
+    body: bytes
+
+
+def encode(compacted: Iterable[tuple[int, Marked]]) -> list[InstantRow]:
+    """What has been compacted of the nodes of one shard, each with its number, as rows."""
     windows: defaultdict[int, list[tuple[int, Marked]]] = defaultdict(list)
     for node, marked in compacted:
         for from_ms, part in marked.windows(SAMPLES.window_ms):
             windows[from_ms].append((node, part))
+    rows: list[InstantRow] = []
     for parts in windows.values():
         first_ms = min(int(part.samples.at_ms[0]) for _, part in parts) // STEP_MS * STEP_MS
         last_ms = max(int(part.samples.at_ms[-1]) for _, part in parts) // STEP_MS * STEP_MS
         steps = Steps(first_ms, (last_ms - first_ms) // STEP_MS + 1)
         for node, part in parts:
             steps.add(node, part.samples, part.marks.period_ms)
-        connection.execute(
-            "INSERT INTO instants (from_ms, last_ms, body) VALUES (?, ?, ?)",
-            (first_ms, last_ms, steps.encode()),
-        )
+        rows.append(InstantRow(first_ms, last_ms, steps.encode()))
+    return rows
+
+
+def insert(connection: sqlite3.Connection, rows: Iterable[InstantRow]) -> None:
+    """Writes these, within a transaction."""
+    connection.executemany("INSERT INTO instants (from_ms, last_ms, body) VALUES (?, ?, ?)", rows)
 
 
 def latest_at(

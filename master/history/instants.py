@@ -96,10 +96,8 @@ class Steps:
         self._nodes.append(node)
         self._tables.append(table)
 
-    def encode(self) -> bytes | None:
-        """All that was added, as the row's body; None where that was nothing."""
-        if not self._nodes:
-            return None
+    def encode(self) -> bytes:
+        """All that was added, as the row's body. At least one sample."""
         width = max(table.shape[0] for table in self._tables)
         values = np.full((width, len(self._nodes), self._count), ABSENT)
         for place, table in enumerate(self._tables):
