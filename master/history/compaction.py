@@ -1,0 +1,183 @@
+"""Compaction: rows of the journal become chunks, one per node and window.
+
+Read and encoded outside of any transaction that would hold up a commit; written in one that also
+removes the journal's rows. A crash leaves either those or the chunks.
+"""
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from master.history import chunk_rows, instant_rows, marked, stretch_rows
+from master.history.chunk_rows import ChunkRow, DamagedRow, FamilyRow
+from master.history.family_chunks import WINDOW_MS as FAMILY_WINDOW_MS
+from master.history.family_chunks import KeptFamily
+from master.history.instant_rows import InstantRow
+from master.history.intervals import Intervals
+from master.history.journal import (
+    Entry,
+    FamilyEntry,
+    JournalError,
+    rows_of,
+    unpack_entries,
+    unpack_families,
+)
+from master.history.marked import Marked
+from master.history.stretches import Stretch, stretches_of
+from master.history.tiers import SAMPLES
+
+SLICE_ROWS: Final = 1_200
+"""Rows of one shard that are compacted together: what is in memory at once, and how long the
+transaction takes that writes it."""
+
+
+@dataclass
+class Compaction:
+    """Some rows of the journal, and what becomes of them."""
+
+    shard: int
+    journal: list[int] = field(default_factory=list[int])
+    family_journal: list[int] = field(default_factory=list[int])
+    chunks: list[ChunkRow] = field(default_factory=list[ChunkRow])
+    families: list[FamilyRow] = field(default_factory=list[FamilyRow])
+    instants: list[InstantRow] = field(default_factory=list[InstantRow])
+    stretches: dict[int, list[Stretch]] = field(default_factory=dict[int, list[Stretch]])
+    sequences: dict[tuple[int, int], list[int]] = field(
+        default_factory=dict[tuple[int, int], list[int]]
+    )
+    """By node and run."""
+    last_ms: dict[int, int] = field(default_factory=dict[int, int])
+    """By node, when the last of its samples was taken."""
+    damaged: list[DamagedRow] = field(default_factory=list[DamagedRow])
+
+    def __bool__(self) -> bool:
+        return bool(self.journal or self.family_journal or self.damaged)
+
+
+def read(connection: sqlite3.Connection, shard: int) -> Compaction:
+    """The oldest `SLICE_ROWS` rows of a shard, encoded; empty when there are none.
+
+    Raises:
+        sqlite3.Error: they cannot be read.
+    """
+    compaction = Compaction(shard)
+    forgotten = {node for (node,) in connection.execute("SELECT node FROM forgotten")}
+    entries = _read_entries(connection, compaction)
+    _encode_samples(compaction, [each for each in entries if each.node not in forgotten])
+    families = _read_families(connection, compaction)
+    _encode_families(compaction, [each for each in families if each.node not in forgotten])
+    return compaction
+
+
+def write(connection: sqlite3.Connection, compaction: Compaction, now_wall_ms: int) -> None:
+    """Puts chunks in the place of the rows they were made from, within a transaction.
+
+    Raises:
+        sqlite3.Error: the disk refuses it.
+    """
+    chunk_rows.insert_chunks(connection, compaction.chunks)
+    chunk_rows.insert_families(connection, compaction.families)
+    instant_rows.insert(connection, compaction.instants)
+    for node, stretches in compaction.stretches.items():
+        stretch_rows.keep(connection, node, stretches)
+    _write_known(connection, compaction)
+    chunk_rows.delete(connection, "journal", compaction.journal)
+    chunk_rows.delete(connection, "family_journal", compaction.family_journal)
+    chunk_rows.set_aside(connection, compaction.damaged, now_wall_ms)
+
+
+def _read_entries(connection: sqlite3.Connection, compaction: Compaction) -> list[Entry]:
+    found = list[Entry]()
+    for number, nodes, body in connection.execute(
+        "SELECT number, nodes, body FROM journal WHERE number BETWEEN ? AND ?"
+        " ORDER BY number LIMIT ?",
+        (*rows_of(compaction.shard), SLICE_ROWS),
+    ):
+        try:
+            found += unpack_entries(nodes, body)
+            compaction.journal.append(number)
+        except JournalError as error:
+            compaction.damaged.append(
+                DamagedRow("journal", number, None, None, str(error), nodes + body)
+            )
+    return found
+
+
+def _read_families(connection: sqlite3.Connection, compaction: Compaction) -> list[FamilyEntry]:
+    found = list[FamilyEntry]()
+    for number, nodes, body in connection.execute(
+        "SELECT number, nodes, body FROM family_journal WHERE number BETWEEN ? AND ?"
+        " ORDER BY number LIMIT ?",
+        (*rows_of(compaction.shard), SLICE_ROWS),
+    ):
+        try:
+            found += unpack_families(nodes, body)
+            compaction.family_journal.append(number)
+        except JournalError as error:
+            compaction.damaged.append(
+                DamagedRow("family_journal", number, None, None, str(error), nodes + body)
+            )
+    return found
+
+
+def _encode_samples(compaction: Compaction, entries: list[Entry]) -> None:
+    if not entries:
+        return
+    by_node = list(marked.by_node(entries))
+    for node, each in by_node:
+        _note(compaction, node, each)
+        for from_ms, part in each.windows(SAMPLES.window_ms):
+            compaction.chunks.append(chunk_rows.sample_row(node, from_ms, part, is_open=True))
+    compaction.instants = instant_rows.encode(by_node)
+
+
+def _note(compaction: Compaction, node: int, each: Marked) -> None:
+    samples, marks = each.samples, each.marks
+    compaction.last_ms[node] = int(samples.at_ms[-1])
+    compaction.stretches[node] = stretches_of(
+        samples.run, samples.sequence, samples.at_ms, marks.period_ms, marks.is_late
+    )
+    numbers = zip(samples.run.tolist(), samples.sequence.tolist(), strict=True)
+    for run, sequence in numbers:
+        compaction.sequences.setdefault((node, run), []).append(sequence)
+
+
+def _encode_families(compaction: Compaction, entries: Iterable[FamilyEntry]) -> None:
+    windows = defaultdict[tuple[int, int], list[KeptFamily]](list)
+    for each in entries:
+        from_ms = each.at_ms - each.at_ms % FAMILY_WINDOW_MS
+        kept = KeptFamily(each.family, each.at_ms, each.period_ms, each.data)
+        windows[each.node, from_ms].append(kept)
+    compaction.families = [
+        chunk_rows.family_row(*key, kept, is_open=True) for key, kept in windows.items()
+    ]
+
+
+def _write_known(connection: sqlite3.Connection, compaction: Compaction) -> None:
+    runs = list({run for _, run in compaction.sequences})
+    boots = dict[int, str](
+        connection.execute(
+            "SELECT number, boot_id FROM runs WHERE number IN (SELECT value FROM json_each(?))",
+            (msgspec.json.encode(runs).decode(),),
+        ).fetchall()
+    )
+    by_boot = defaultdict[tuple[int, str], list[int]](list)
+    for (node, run), sequences in compaction.sequences.items():
+        if run in boots:
+            by_boot[node, boots[run]] += sequences
+    for (node, boot_id), sequences in by_boot.items():
+        row = connection.execute(
+            "SELECT last_ms, intervals FROM known WHERE node = ? AND boot_id = ?", (node, boot_id)
+        ).fetchone()
+        last_ms, intervals = row or (compaction.last_ms[node], b"")
+        whole = Intervals.from_bytes(intervals)
+        for sequence in sequences:
+            whole.add(sequence)
+        connection.execute(
+            "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)",
+            (node, boot_id, max(last_ms, compaction.last_ms[node]), whole.to_bytes()),
+        )
