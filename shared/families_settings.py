@@ -57,7 +57,7 @@ class ProcessSettings(FamilySettings, frozen=True, kw_only=True, forbid_unknown_
     period_s: _Period = 30.0
     deadline_s: _Deadline = 5.0
     top: Annotated[int, Meta(ge=1, le=100, description="processes, 1 to 100")] = 10
-    """So many by CPU and so many by memory are reported; the rest is counted."""
+    """So many by CPU and so many by memory are reported, or all there are; the rest is counted."""
     watched_top: Annotated[
         int, Meta(ge=1, le=ROWS_LIMIT // 2, description="processes, 1 to 128")
     ] = 100

@@ -77,11 +77,14 @@ class ProcessesCollector:
 
 
 def largest(rows: list[Row], ratios: dict[int, float], top: int) -> list[Row]:
-    """The `top` rows by CPU and the `top` by memory, each once, largest first."""
+    """The `top` rows by CPU and the `top` by memory, each once, largest first; all where there are
+    no more than both together."""
 
     def by_cpu(row: Row) -> tuple[float, int]:
         return (ratios.get(row.pid, 0.0), row.rss_bytes)
 
+    if len(rows) <= 2 * top:
+        return sorted(rows, key=by_cpu, reverse=True)
     by_memory = sorted(rows, key=lambda row: row.rss_bytes, reverse=True)[:top]
     chosen = {row.pid: row for row in sorted(rows, key=by_cpu, reverse=True)[:top] + by_memory}
     return sorted(chosen.values(), key=by_cpu, reverse=True)

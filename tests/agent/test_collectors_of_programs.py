@@ -119,9 +119,15 @@ def test_processes_are_counted_by_state() -> None:
 
 
 def test_largest_are_those_by_cpu_and_those_by_memory_each_once() -> None:
-    rows = [process(1, 0, 100), process(2, 0, 900), process(3, 0, 500), process(4, 0, 1)]
+    sizes = {1: 100, 2: 900, 3: 500, 4: 1, 5: 2}
+    rows = [process(pid, 0, rss_bytes) for pid, rss_bytes in sizes.items()]
     chosen = largest(rows, {4: 0.9, 2: 0.5, 1: 0.0}, top=2)
     assert [row.pid for row in chosen] == [4, 2, 3]
+
+
+def test_table_that_is_no_longer_than_what_may_be_told_is_told_whole() -> None:
+    rows = [process(pid, 0, 100 - pid) for pid in range(1, 5)]
+    assert [row.pid for row in largest(rows, {3: 0.5}, top=2)] == [3, 1, 2, 4]
 
 
 def test_more_processes_are_told_of_while_somebody_looks() -> None:
