@@ -22,6 +22,7 @@ from heartline.demo.signs import signs
 from master.audit import Audit
 from master.authority import open_authority
 from master.daemon import Master
+from master.history.history import History
 from master.listener import accept_local, bind_local
 from master.node import Node
 from master.registry import Registry
@@ -30,7 +31,7 @@ from shared.clock import wall_ms
 from shared.liveness import BeatArrived, Joined
 from shared.messages import encode_body
 from shared.paths import StateFolder
-from shared.settings import LinkSettings, MasterSettings
+from shared.settings import HistorySettings, LinkSettings, MasterSettings
 
 SEED = 1
 BEATS_KEPT = 4
@@ -97,12 +98,19 @@ async def serve(root: Path, nodes: int, period_s: float) -> None:
     folder.ensure()
     authority, _ = open_authority(folder.ca_dir, dt.datetime.now(dt.UTC))
     store, audit = Store.open(folder.database), Audit(folder.audit, wall_ms)
+    history = History.open(folder.history, HistorySettings())
     local = bind_local(folder.socket)
     settings = MasterSettings(name="bench", period_s=period_s)
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             master = Master(
-                folder, settings, LinkSettings(), authority=authority, store=store, audit=audit
+                folder,
+                settings,
+                LinkSettings(),
+                authority=authority,
+                store=store,
+                history=history,
+                audit=audit,
             )
             entry = master.assemble(nursery).entry
             simulated = SimulatedNodes(entry.registry, nodes, period_s)
@@ -111,7 +119,7 @@ async def serve(root: Path, nodes: int, period_s: float) -> None:
             print("ready", flush=True)
             async for _ in signals:
                 nursery.cancel_scope.cancel()
-    for closed in (local, audit, store):
+    for closed in (local, audit, history, store):
         closed.close()
 
 

@@ -9,6 +9,7 @@ serve
 ├ Feed         changes to viewers, four times a second
 ├ Attention    what agents are asked for while somebody looks
 ├ Store        what may be written later
+├ History      samples, twice a second; chunks, roll-ups, and what is too old
 ├ Registry     "last seen", every half minute
 ├ Outages      what is to be stored of them; the master's own stalls
 ├ Audit        the limits' summary, every minute
@@ -43,9 +44,12 @@ from master.enrolment import Enrolment, load_identities
 from master.entry import Entry
 from master.events import EventLog
 from master.feed import Feed
+from master.history.history import History
+from master.history.steady_clock import SteadyClock
 from master.identities import AGENT
 from master.joining import join_command
 from master.listener import accept_local, accept_tls, bind, bind_local, bound_address
+from master.recording import Recording
 from master.registry import Registry
 from master.requests import Requests
 from master.sessions import Sessions
@@ -56,13 +60,13 @@ from shared import service_manager
 from shared.addresses import parse_address
 from shared.attentive import AttentiveClock, tell_of_stalls
 from shared.certificates import CertificateAuthority
-from shared.clock import wall_ms
+from shared.clock import monotonic_ms, wall_ms
 from shared.errors import UserError
 from shared.messages import Parting
 from shared.only_one import only_one
 from shared.paths import StateFolder
 from shared.private_files import write_private
-from shared.settings import LinkSettings, MasterSettings, changes
+from shared.settings import HistorySettings, LinkSettings, MasterSettings, Settings, changes
 
 FIRST_TOKEN_LIFE_S: Final = 3600
 FIRST_TOKEN_USES: Final = 100
@@ -71,6 +75,10 @@ FIRST_TOKEN_USES: Final = 100
 STOP_S: Final = 3.0
 """How long links get to read their goodbye when the master stops."""
 
+CONFIRM_S: Final = 1.0
+"""How long a stopping master waits for the disk, to confirm to agents what it has of them. What is
+not confirmed they send to the next one, which has it already."""
+
 GC_THRESHOLDS: Final = (50_000, 20, 1000)
 """With ten thousand tasks alive the collector's defaults cost up to half of the processor and all
 of the 99th percentile of latency."""
@@ -78,9 +86,9 @@ of the 99th percentile of latency."""
 PRIVATE_UMASK: Final = 0o077
 """What the master writes is its user's alone, also what SQLite puts beside the database."""
 
-AnySettings = TypeVar("AnySettings", MasterSettings, LinkSettings)
+AnySettings = TypeVar("AnySettings", MasterSettings, LinkSettings, HistorySettings)
 
-Reload: TypeAlias = Callable[[], tuple[MasterSettings, LinkSettings]]
+Reload: TypeAlias = Callable[[], Settings]
 """Reads the configuration anew; raises UserError when it is no good."""
 
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -94,8 +102,7 @@ def _print_at_once(line: str) -> None:
 
 def run(
     folder: StateFolder,
-    settings: MasterSettings,
-    link: LinkSettings,
+    settings: Settings,
     *,
     reload: Reload | None = None,
     print_line: Callable[[str], None] = _print_at_once,
@@ -112,16 +119,26 @@ def run(
         authority, is_new = open_authority(folder.ca_dir, dt.datetime.now(dt.UTC))
         store = Store.open(folder.database)
         stack.callback(store.close)
+        history = History.open(folder.history, settings.history)
+        stack.callback(history.close)
         audit = Audit(folder.audit, wall_ms)
         stack.callback(audit.close)
-        listeners = bind(settings.listen, settings.backlog)
+        listeners = bind(settings.master.listen, settings.master.backlog)
         for sock in listeners:
             stack.callback(sock.close)
         stack.callback(folder.master_json.unlink, missing_ok=True)
         local = bind_local(folder.socket)
         stack.callback(folder.socket.unlink, missing_ok=True)
         stack.callback(local.close)
-        master = Master(folder, settings, link, authority=authority, store=store, audit=audit)
+        master = Master(
+            folder,
+            settings.master,
+            settings.link,
+            authority=authority,
+            store=store,
+            history=history,
+            audit=audit,
+        )
         trio.run(
             partial(
                 master.serve,
@@ -147,16 +164,20 @@ class Master:
         *,
         authority: CertificateAuthority,
         store: Store,
+        history: History,
         audit: Audit,
         now_wall_ms: Callable[[], int] = wall_ms,
+        now_mono_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         self.folder: Final = folder
         self.settings = settings
         self.link = link
         self.authority: Final = authority
         self.store: Final = store
+        self.history: Final = history
         self.audit: Final = audit
         self._now_wall_ms: Final = now_wall_ms
+        self._now_mono_ms: Final = now_mono_ms
         self.clock: Final = AttentiveClock()
         """What to run `serve` under."""
 
@@ -219,8 +240,10 @@ class Master:
         registry.load(now_s)
         enrolment = Enrolment(context, self.authority, load_identities(self.store), registry)
         attention = Attention(registry)
-        sessions = Sessions(context, registry, enrolment, attention)
-        requests = Requests(context, registry, enrolment, sessions.end)
+        steady = SteadyClock(self._now_wall_ms, self._now_mono_ms, partial(_on_clock_set, events))
+        recording = Recording(self.history, steady)
+        sessions = Sessions(context, registry, enrolment, attention, recording)
+        requests = Requests(context, registry, enrolment, sessions.end, recording.forget)
         viewers = Viewers(context, feed, requests, attention)
         admission = Admission(admission_limits(self.settings), now_s)
         for node in registry:
@@ -232,6 +255,7 @@ class Master:
         nursery.start_soon(tell_of_stalls, partial(_on_stall, events), self.clock)
         for task in (sweeper.run, feed.run, attention.run, self.store.run, registry.run):
             nursery.start_soon(task)
+        nursery.start_soon(self.history.run)
         nursery.start_soon(registry.outages.run)
         nursery.start_soon(self.audit.run)
         nursery.start_soon(canary.run)
@@ -297,16 +321,17 @@ class Master:
 
     def _reload(self, parts: "Parts", reload: Reload) -> None:
         try:
-            settings, link = reload()
+            new = reload()
         except UserError as error:
             _log.error("not reloaded, the old settings stay", extra={"error": str(error)})
             return
-        changed = changes(self.settings, settings, "master.")
-        changed_link = changes(self.link, link, "link.")
-        applied = changed[0] + changed_link[0]
-        waiting = changed[1] + changed_link[1]
-        self.settings = _with(self.settings, settings, changed[0])
-        self.link = _with(self.link, link, changed_link[0])
+        old = {"master": self.settings, "link": self.link, "history": self.history.settings}
+        changed = {name: changes(old[name], getattr(new, name), f"{name}.") for name in old}
+        applied = [key for keys, _ in changed.values() for key in keys]
+        waiting = [key for _, keys in changed.values() for key in keys]
+        self.settings = _with(self.settings, new.master, changed["master"][0])
+        self.link = _with(self.link, new.link, changed["link"][0])
+        self.history.settings = _with(self.history.settings, new.history, changed["history"][0])
         parts.change(self.settings, self.link, period_changed="master.period_s" in applied)
         _log.info(
             "reloaded",
@@ -336,8 +361,10 @@ class Parts:
             self.entry.sessions.change_period(round(settings.period_s * 1000))
 
     async def stop(self) -> None:
-        """Says goodbye to every link, gives them `STOP_S` to read it, and saves."""
+        """Confirms what is on disk, says goodbye to every link, gives them `STOP_S` to read it,
+        and saves."""
         self.entry.registry.outages.stopping()
+        await self._confirm()
         rosters = (self.entry.sessions.roster, self.entry.viewers.roster)
         for roster in rosters:
             roster.end_all(Parting.RESTARTING, "the master is stopping")
@@ -348,6 +375,26 @@ class Parts:
         await self.entry.registry.outages.stop()
         self.context.events.record("master-stopped")
         await self.context.store.flush()
+
+    async def _confirm(self) -> None:
+        # In a task of its own: a disk that hangs keeps nobody from being told goodbye.
+        sessions, is_done = self.entry.sessions, trio.Event()
+
+        async def store_and_tell() -> None:
+            await sessions.recording.history.flush()
+            sessions.confirm()
+            is_done.set()
+
+        self.context.spawn(store_and_tell)
+        with trio.move_on_after(CONFIRM_S):
+            await is_done.wait()
+
+
+def _on_clock_set(events: EventLog, by_ms: int) -> None:
+    by_s = abs(by_ms) / 1000
+    how = "forward, or its host was suspended" if by_ms > 0 else "back"
+    _log.warning("the master's clock was set", extra={"by_s": round(by_ms / 1000, 2)})
+    events.record("clock-set", text=f"the master's clock was set by {by_s:.1f} s {how}")
 
 
 def _on_stall(events: EventLog, missed_s: float) -> None:

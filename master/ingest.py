@@ -11,6 +11,7 @@ from shared.errors import RemoteProtocolError, Violation
 from shared.families import FAMILY_TYPES
 from shared.inventory import Inventory
 from shared.messages import FamilySample, Returned, Trouble, encode_body
+from shared.metrics import Core
 from shared.text import NAME_LIMIT_CHARACTERS, TEXT_LIMIT_CHARACTERS, clean, clean_name
 
 DEPTH_LIMIT: Final = 8
@@ -23,11 +24,25 @@ empty ones would fit into a message, and keep the master busy for a tenth of a s
 REASON_CHARACTERS: Final = 200
 """Of an error in what an agent tells of its absence."""
 
+_CORE: Final = msgspec.msgpack.Decoder(Core)
 _ANYTHING: Final = msgspec.msgpack.Decoder()
 _INVENTORY: Final = msgspec.msgpack.Decoder(Inventory)
 _FAMILIES: Final[dict[str, msgspec.msgpack.Decoder[Any]]] = {
     name: msgspec.msgpack.Decoder(type_) for name, type_ in FAMILY_TYPES.items()
 }
+
+
+def clean_core(packed: msgspec.Raw) -> bytes:
+    """A core sample, encoded anew: what a hostile agent adds to the numbers is neither kept nor
+    sent to viewers.
+
+    Raises:
+        RemoteProtocolError: it is not one.
+    """
+    try:
+        return encode_body(_CORE.decode(packed))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RemoteProtocolError(Violation.BAD_FRAME, f"a core sample: {error}") from error
 
 
 def clean_troubles(troubles: tuple[Trouble, ...]) -> tuple[Trouble, ...]:

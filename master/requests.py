@@ -74,12 +74,19 @@ class Requests:
     """Answers requests. Orders are on disk before they are confirmed."""
 
     def __init__(
-        self, context: Context, registry: Registry, enrolment: Enrolment, end_agent: EndAgent
+        self,
+        context: Context,
+        registry: Registry,
+        enrolment: Enrolment,
+        end_agent: EndAgent,
+        forget_past: Callable[[str], None],
     ) -> None:
+        """`forget_past` removes what was recorded of a node, by its id."""
         self._context = context
         self._registry = registry
         self._enrolment = enrolment
         self._end_agent = end_agent
+        self._forget_past = forget_past
 
     async def answer(self, request: m.FromClient, viewer: Viewer) -> m.ToViewer:
         """The reply to one request; `Failed` when it cannot be carried out.
@@ -266,6 +273,7 @@ class Requests:
         self._enrolment.identities.drop(node.node_id)
         self._end_agent(node, m.Parting.REVOKED, "forgotten by the operator")
         statement = self._registry.forget(node)
+        self._forget_past(node.node_id)
         self._context.events.record("forgotten", node_id=node.node_id, name=node.name)
         self._context.audit.record("forgotten", identity=node.node_id, name=node.name)
         await self._confirm(

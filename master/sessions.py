@@ -15,8 +15,15 @@ from master.attention import Attention
 from master.conflicts import Conflicts
 from master.context import Context
 from master.enrolment import Enrolment
-from master.ingest import clean_family, clean_inventory, clean_returned, clean_troubles
+from master.ingest import (
+    clean_core,
+    clean_family,
+    clean_inventory,
+    clean_returned,
+    clean_troubles,
+)
 from master.node import Node
+from master.recording import Recorder, Recording
 from master.registry import Registry
 from master.roster import Roster
 from master.session import WINDOW_S, MasterLink, Session
@@ -25,7 +32,6 @@ from shared import messages as m
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
 from shared.liveness import BeatArrived, Evidence, Joined, LinkBroke, SaidGoodbye
 from shared.messages import Parting
-from shared.metrics import Core
 from shared.text import NAME_LIMIT_CHARACTERS, clean
 
 ALIVE_PERIODS: Final = 1.5
@@ -34,8 +40,6 @@ ALIVE_PERIODS: Final = 1.5
 SHUNNED_S: Final = WINDOW_S
 """How long an agent that broke the protocol has to stay away: what a session may cost in a window,
 an agent may not cost more often by dialling again."""
-
-_CORE: Final = msgspec.msgpack.Decoder(Core)
 
 _NO_NEWS: Final = frozenset(
     {
@@ -65,12 +69,18 @@ class Sessions:
     """Every agent's session, and what they share."""
 
     def __init__(
-        self, context: Context, registry: Registry, enrolment: Enrolment, attention: Attention
+        self,
+        context: Context,
+        registry: Registry,
+        enrolment: Enrolment,
+        attention: Attention,
+        recording: Recording,
     ) -> None:
         self.context: Final = context
         self.registry: Final = registry
         self.enrolment: Final = enrolment
         self.attention: Final = attention
+        self.recording: Final = recording
         self.roster: Final = Roster[AgentSession](context.sweeper)
         self._conflicts = Conflicts()
 
@@ -110,6 +120,11 @@ class Sessions:
             session.node.period_ms = period_ms
             session.link.post(m.Cadence(period_ms))
 
+    def confirm(self) -> None:
+        """Tells every agent what is on disk, without waiting for its next beat."""
+        for session in self.roster:
+            session.confirm()
+
     def end(self, node: Node, code: str, text: str) -> None:
         """Cuts the node's live link, if it has one, and says why."""
         if node.session is not None:
@@ -131,7 +146,9 @@ class Sessions:
 class AgentSession(Session):
     """One agent's link, from its welcome to its end. `run` it in the task that welcomed it."""
 
-    __slots__ = ("_is_renewing", "_sessions", "address", "node")
+    __slots__ = ("_is_renewing", "_recorder", "_sessions", "address", "node")
+
+    _recorder: Recorder
 
     def __init__(self, sessions: Sessions, node: Node, link: MasterLink, address: str) -> None:
         super().__init__(link, lambda: sessions.context.link)
@@ -146,12 +163,19 @@ class AgentSession(Session):
     async def run(self, hello: m.AgentHello, period_ms: int) -> None:
         """Reads until the link ends, and says to the registry how. Cancellation: closes, and says
         nothing, because it is the master that ends."""
+        self._recorder = self._sessions.recording.linked(self.node.node_id, hello)
         with self._sessions.roster.present(self):
             try:
                 if self.ended is None:
                     await self._live(hello, period_ms)
             finally:
                 await self.link.finish()
+
+    def confirm(self) -> None:
+        """Acknowledges the last beat once more, if there is something to say with it."""
+        recorder = self._recorder
+        if recorder.stored:
+            self.link.post(m.Ack(recorder.last_beat, recorder.stored))
 
     def blocked(self) -> None:
         """The kernel refuses more: writes the rest when it takes it, and watches for how long."""
@@ -228,6 +252,10 @@ class AgentSession(Session):
             case m.Returned():
                 told = clean_returned(message)
                 self._sessions.registry.outages.told(self.node, told, self.link.heard_s)
+            case m.Replay():
+                self._recorder.replay(message, self.link.heard_s, self.link.post)
+            case m.Lost():
+                self._recorder.lost(message, self.link.heard_s, self.link.post)
             case m.Renew(csr_der):
                 self._begin_renewal(csr_der)
             case _:
@@ -236,7 +264,7 @@ class AgentSession(Session):
     def _beat(self, beat: m.Beat) -> None:
         node, registry = self.node, self._sessions.registry
         now_s = self.link.heard_s
-        node.core = _clean_core(beat.core)
+        node.core = core = clean_core(beat.core)
         node.promised_ms = beat.next_in_ms
         node.troubles = clean_troubles(beat.troubles) if beat.troubles else ()
         if node.conflict:
@@ -244,12 +272,13 @@ class AgentSession(Session):
         arrived = BeatArrived(beat.mono_ms / 1000, beat.next_in_ms / 1000, node.period_ms / 1000)
         registry.apply(node, arrived, now_s)
         registry.seen(node, now_s)
-        self.link.post(m.Ack(beat.sequence))
+        self.link.post(m.Ack(beat.sequence, self._recorder.beat(beat, core, now_s)))
 
     def _family(self, sample: m.FamilySample) -> None:
         cleaned = clean_family(sample)
         if not self.node.take_family(cleaned, self.link.heard_s):
             raise RemoteProtocolError(Violation.BAD_MESSAGE, "more families than there can be")
+        self._recorder.family(cleaned)
         self._sessions.attention.family_arrived(self.node, cleaned.family)
 
     def _inventory(self, packed: msgspec.Raw) -> None:
@@ -299,11 +328,3 @@ class AgentSession(Session):
             code=error.code,
             text=error.text,
         )
-
-
-def _clean_core(packed: msgspec.Raw) -> bytes:
-    # Encoded anew: what a hostile agent adds to the numbers is neither kept nor sent to viewers.
-    try:
-        return m.encode_body(_CORE.decode(packed))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RemoteProtocolError(Violation.BAD_FRAME, f"a core sample: {error}") from error

@@ -19,6 +19,9 @@ from shared.text import NAME_LIMIT_CHARACTERS, clean, clean_name
 DAY_S: Final = 86_400
 MEBIBYTE: Final = 1024 * 1024
 
+SPOOL_LEAST_BYTES: Final = MEBIBYTE
+"""Less would be given up in pieces of a hundred samples."""
+
 Label: TypeAlias = Annotated[str, Meta(min_length=1, max_length=NAME_LIMIT_CHARACTERS)]
 HostPort: TypeAlias = Annotated[str, Meta(min_length=1, max_length=300)]
 
@@ -206,6 +209,17 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     watching_detail_min_s: Annotated[
         float, Meta(ge=1, le=600, description="Shortest time between two process tables meanwhile")
     ] = 2.0
+    spool_bytes: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2**40,
+            description="Disk for samples that no master has stored yet; 0: keep them in memory",
+        ),
+    ] = 64 * MEBIBYTE
+    spool_hours: Annotated[
+        float, Meta(gt=0, le=8784, description="How many hours of such samples are kept on disk")
+    ] = 24.0
     families: FamiliesSettings = FamiliesSettings()
 
     def __post_init__(self) -> None:
@@ -215,6 +229,8 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             raise InvalidSettingError(
                 "period_min_s", f"at most period_max_s, which is {self.period_max_s:g}"
             )
+        if 0 < self.spool_bytes < SPOOL_LEAST_BYTES:
+            raise InvalidSettingError("spool_bytes", f"0, or at least {SPOOL_LEAST_BYTES}")
 
 
 class TopSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -280,6 +296,12 @@ RELOADABLE: Final = frozenset(
         "master.handshakes_per_s",
         "master.events_kept",
         "master.outages_kept",
+        "history.keep_samples_days",
+        "history.keep_1m_days",
+        "history.keep_15m_days",
+        "history.keep_2h_days",
+        "history.keep_bytes",
+        "history.compact_every_s",
     }
 )
 """What a running master takes over on SIGHUP; anything else waits for the next start."""

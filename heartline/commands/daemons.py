@@ -16,7 +16,7 @@ from heartline.lifeline import end_with_parent
 from shared.config import Given
 
 if TYPE_CHECKING:
-    from shared.settings import LinkSettings, MasterSettings
+    from shared.settings import Settings
 
 listen_option: Final[Callable[[Any], Any]] = click.option(
     "--listen",
@@ -45,13 +45,12 @@ def master(invocation: Invocation, listen: tuple[str, ...], with_parent: bool) -
 
     flags = _given({"master.listen": Given("--listen", listen)})
 
-    def reload() -> "tuple[MasterSettings, LinkSettings]":
-        settings = invocation.settings(flags)
-        return settings.master, settings.link
+    def reload() -> "Settings":
+        return invocation.settings(flags)
 
-    settings, link = reload()
+    settings = reload()
     _begin(invocation, with_parent=with_parent)
-    return daemon.run(invocation.folder, settings, link, reload=reload)
+    return daemon.run(invocation.folder, settings, reload=reload)
 
 
 @click.command()

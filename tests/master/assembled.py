@@ -17,6 +17,7 @@ import trio
 
 from master.audit import Audit
 from master.daemon import Master, Parts
+from master.history.history import History
 from master.identities import AGENT
 from master.node import Node
 from master.opening import Peer
@@ -29,7 +30,7 @@ from shared.link import Link
 from shared.liveness import State
 from shared.metrics import Core
 from shared.paths import StateFolder
-from shared.settings import LinkSettings, MasterSettings
+from shared.settings import HistorySettings, LinkSettings, MasterSettings
 from tests.memory_link import KERNEL_BYTES, Wire
 
 Result = TypeVar("Result")
@@ -53,8 +54,20 @@ async def inline(work: Callable[[], Result]) -> Result:
     return work()
 
 
+def virtual_mono_ms() -> int:
+    """A clock that nobody sets, and that is trio's."""
+    return round(trio.current_time() * 1000)
+
+
 def memory_store() -> Store:
     return Store.open(IN_MEMORY, inline)
+
+
+def temporary_history(root: Path, settings: HistorySettings | None = None) -> History:
+    """One on `root`, which need not outlive the test."""
+    settings = settings or HistorySettings()
+    path = StateFolder(root).history
+    return History.open(path, settings, run_sync=inline, now_wall_ms=virtual_wall_ms)
 
 
 @cache
@@ -71,6 +84,7 @@ class Assembled:
         self.nursery = nursery
         self.audit_path = master.audit.path
         self.store = master.store
+        self.history = master.history
         self.context = parts.context
         self.entry = parts.entry
         self.registry = parts.entry.registry
@@ -204,15 +218,19 @@ async def assembled(
     settings: MasterSettings | None = None,
     link: LinkSettings | None = None,
     store: Store | None = None,
+    *,
+    now_wall_ms: Callable[[], int] = virtual_wall_ms,
 ) -> AsyncGenerator[Assembled]:
-    """A master on `root`, which holds its audit log; ends, without a goodbye, with the block.
+    """A master on `root`, which holds its audit log and its history; ends, without a goodbye, with
+    the block.
 
     A store that is given outlives it, so that another master can be started on it.
     """
     settings, link = settings or MasterSettings(), link or LinkSettings()
     folder = StateFolder(root)
     kept = store or memory_store()
-    audit = Audit(folder.audit, virtual_wall_ms)
+    audit = Audit(folder.audit, now_wall_ms)
+    history = temporary_history(root)
     try:
         async with trio.open_nursery() as nursery:
             master = Master(
@@ -221,12 +239,15 @@ async def assembled(
                 link,
                 authority=authority(),
                 store=kept,
+                history=history,
                 audit=audit,
-                now_wall_ms=virtual_wall_ms,
+                now_wall_ms=now_wall_ms,
+                now_mono_ms=virtual_mono_ms,
             )
             yield Assembled(master, master.assemble(nursery), nursery)
             nursery.cancel_scope.cancel()
     finally:
         audit.close()
+        history.close()
         if store is None:
             kept.close()

@@ -23,6 +23,7 @@ from master import daemon
 from master.audit import Audit
 from master.authority import open_authority
 from master.daemon import Master
+from master.history.history import History
 from master.listener import bind, bind_local
 from master.store import Store
 from shared import messages as m
@@ -33,7 +34,7 @@ from shared.errors import ConfigError, UserError
 from shared.link import Link
 from shared.only_one import only_one
 from shared.paths import StateFolder
-from shared.settings import LinkSettings, MasterSettings, Settings
+from shared.settings import HistorySettings, LinkSettings, MasterSettings, Settings
 from shared.stream import SocketStream
 from shared.unix_socket import short_path
 from tests.eventually import eventually
@@ -77,11 +78,11 @@ class Running:
         self.has_ended = trio.Event()
         self.reloads = 0
 
-    def reload(self) -> tuple[MasterSettings, LinkSettings]:
+    def reload(self) -> Settings:
         self.reloads += 1
         if isinstance(self.settings, UserError):
             raise self.settings
-        return self.settings.master, self.settings.link
+        return self.settings
 
     async def viewer(self) -> Link[m.FromClient, m.FromMaster]:
         """An operator's link, welcomed."""
@@ -103,8 +104,17 @@ async def running(folder: StateFolder) -> AsyncGenerator[Running]:
     it = Running(folder)
     authority, is_first_start = open_authority(folder.ca_dir, dt.datetime.now(dt.UTC))
     store, audit = Store.open(folder.database), Audit(folder.audit, wall_ms)
+    history = History.open(folder.history, HistorySettings())
     listeners, local = bind(LOOPBACK.listen, 16), bind_local(folder.socket)
-    master = Master(folder, LOOPBACK, LinkSettings(), authority=authority, store=store, audit=audit)
+    master = Master(
+        folder,
+        LOOPBACK,
+        LinkSettings(),
+        authority=authority,
+        store=store,
+        history=history,
+        audit=audit,
+    )
 
     async def serve() -> None:
         await master.serve(
@@ -129,6 +139,7 @@ async def running(folder: StateFolder) -> AsyncGenerator[Running]:
         for sock in (*listeners, local):
             sock.close()
         audit.close()
+        history.close()
         store.close()
 
 
@@ -176,7 +187,7 @@ def test_damaged_database_is_one_line_to_the_user_and_the_master_does_not_start(
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     folder.database.write_bytes(content)
     with pytest.raises(UserError, match="cannot be used"):
-        daemon.run(folder, LOOPBACK, LinkSettings())
+        daemon.run(folder, Settings(master=LOOPBACK))
     assert not folder.socket.exists()
     assert not folder.master_json.exists()
 
@@ -186,14 +197,14 @@ def test_second_master_on_a_folder_is_refused_and_leaves_the_first_alone(
 ) -> None:
     held = only_one(folder.lock, "held")
     with held, pytest.raises(UserError, match="another master runs on"):
-        daemon.run(folder, LOOPBACK, LinkSettings())
+        daemon.run(folder, Settings(master=LOOPBACK))
 
 
 def test_address_that_is_taken_is_said_and_nothing_is_left_behind(folder: StateFolder) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = MasterSettings(listen=(f"127.0.0.1:{taken.getsockname()[1]}",))
         with pytest.raises(UserError, match="is another master running"):
-            daemon.run(folder, listen, LinkSettings())
+            daemon.run(folder, Settings(master=listen))
     assert not folder.socket.exists()
     assert not folder.master_json.exists()
 
@@ -206,7 +217,7 @@ def test_state_folder_that_cannot_be_written_to_is_said(
 
     monkeypatch.setattr(daemon, "write_private", refuse)
     with pytest.raises(UserError, match=r"cannot write .*master\.json: Read-only"):
-        daemon.run(folder, LOOPBACK, LinkSettings())
+        daemon.run(folder, Settings(master=LOOPBACK))
 
 
 async def test_first_start_on_a_full_disk_serves_without_a_token(

@@ -26,6 +26,7 @@ from agent.witness import Witness
 from master.audit import Audit
 from master.authority import open_authority, port_context
 from master.daemon import Master, Parts
+from master.history.history import History
 from master.identities import AGENT
 from master.listener import accept_tls, bind, bound_address
 from master.node import Node
@@ -40,7 +41,7 @@ from shared.joining import Joined, join
 from shared.link import Link
 from shared.metrics import Core, Family
 from shared.paths import StateFolder
-from shared.settings import AgentSettings, LinkSettings, MasterSettings
+from shared.settings import AgentSettings, HistorySettings, LinkSettings, MasterSettings
 from shared.stream import SocketStream
 from shared.tls import client_context, load_leaf
 from shared.tokens import Token
@@ -301,6 +302,7 @@ async def running_cluster(
     now = dt.datetime.now(dt.UTC)
     authority, _ = open_authority(folder.ca_dir, now)
     store = Store.open(folder.database)
+    history = History.open(folder.history, HistorySettings())
     audit = Audit(folder.audit, wall_ms)
     listeners = bind(settings.listen, settings.backlog)
     try:
@@ -311,6 +313,7 @@ async def running_cluster(
                 link or LinkSettings(),
                 authority=authority,
                 store=store,
+                history=history,
                 audit=audit,
             )
             parts = master.assemble(nursery)
@@ -327,4 +330,5 @@ async def running_cluster(
         for sock in listeners:
             sock.close()
         audit.close()
+        history.close()
         store.close()

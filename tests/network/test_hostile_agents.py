@@ -199,6 +199,7 @@ async def test_ten_thousand_mutated_frames(cluster: Cluster, tmp_path: Path) -> 
             await send_until_ended(over_tcp, mutants(2, rest), hostile)
             hostile.node.families.clear()
             await cluster.parts.context.store.flush()
+            await cluster.master.history.flush()
             with trio.move_on_after(10):
                 while not has_returned(before, held()):
                     await trio.sleep(0.25)  # until the last deadline of the last session is over
