@@ -8,10 +8,10 @@ import pytest
 
 from master.history.fleet_reading import EXACT_NODES
 from master.history.instants import STEP_MS
+from master.history.taken import Sample
 from shared.messages import FamilySample, raw
 from shared.metrics import Core
 from tests.master.history.pasts import BEGAN_MS, HOUR_MS, PERIOD_MS, Past, at, past, sample
-
 
 STAGES = ("journal", "open", "folded", "mixed")
 
@@ -60,7 +60,7 @@ async def test_pages_that_follow_each_other_have_every_sample_once(
         # Late ones of an hour that others have gone by.
         late = [sample(number, boot_id="before", is_late=True) for number in range(100, 110)]
         await made.take(each._replace(at_wall_ms=each.at_wall_ms + 7) for each in late)
-        found = []
+        found = list[Sample]()
         from_ms = at(0)
         while page := await made.queries.samples("aa11", from_ms, at(240), 77):
             assert len(page) <= 77
