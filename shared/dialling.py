@@ -35,7 +35,7 @@ async def connect(address: Address, context: ssl.SSLContext, server_name: str) -
         raise kind(_reason(error)) from error
     sock = socket.socket(fileno=tcp.socket.detach())
     try:
-        tune(sock, user_timeout_s=USER_TIMEOUT_S, can_redial=True)
+        tune(sock, user_timeout_s=USER_TIMEOUT_S)
         stream = tls_client(sock, context, server_name)
     except OSError as error:
         sock.close()

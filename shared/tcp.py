@@ -15,11 +15,6 @@ RTO_MAX_MS: Final = 1000
 """Longest pause between two retransmissions. The kernel's own 120 s make a lossy line silent for
 minutes: at 30 % loss the worst silence was 113 s, and 11.8 s with this."""
 
-REPLACE_AFTER_S: Final = 6.0
-"""Where the kernel cannot bound that pause, a link whose data has been unacknowledged for so long
-is replaced by a new one, whose pauses begin short again: on a lossy line that is the quicker
-way."""
-
 NOTSENT_LOWAT_BYTES: Final = 16 * 1024
 """How much unsent data the kernel takes before it says "would block": what a beat may have to wait
 behind."""
@@ -35,20 +30,17 @@ _TCP_CLOSE: Final = 7
 to be closed here (net/tcp_states.h)."""
 
 
-def tune(sock: socket.socket, *, user_timeout_s: float, can_redial: bool = False) -> None:
+def tune(sock: socket.socket, *, user_timeout_s: float) -> None:
     """Sets a link's options: no delay, bounded retransmission, little queued in the kernel.
 
     `user_timeout_s`: the kernel ends the link when sent data stays unacknowledged for so long. It
     is the peer's kernel that has to answer, so a stalled process on a living host does not trip it.
-    An end that `can_redial` does not wait for longer than `REPLACE_AFTER_S` where the kernel lacks
-    TCP_RTO_MAX_MS.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     _try_option(sock, getattr(socket, "TCP_NOTSENT_LOWAT", None), NOTSENT_LOWAT_BYTES)
     if not hasattr(socket, "TCP_USER_TIMEOUT"):
         return  # not Linux: there option 44 means something else
-    if not _try_option(sock, _TCP_RTO_MAX_MS, RTO_MAX_MS) and can_redial:
-        user_timeout_s = min(user_timeout_s, REPLACE_AFTER_S)
+    _try_option(sock, _TCP_RTO_MAX_MS, RTO_MAX_MS)
     _try_option(sock, socket.TCP_USER_TIMEOUT, int(user_timeout_s * 1000))
 
 
