@@ -214,6 +214,18 @@ def test_link_that_was_slow_is_given_more_time(
     assert math.isclose(first_s(node, State.DOWN, Evidence.SILENT), T + down_s, abs_tol=0.3)
 
 
+@pytest.mark.parametrize(
+    ("peak_s", "late_s", "hung_s"), [(0.0, 6.0, 7.0), (2.0, 7.5, 10.5), (9.0, 10.0, 20.0)]
+)
+def test_host_that_answers_makes_no_node_hung_while_a_beat_may_be_on_its_way(
+    peak_s: float, late_s: float, hung_s: float
+) -> None:
+    node = Liveness(State.UP, T, "", PERIOD_S, first(T, T, PERIOD_S, peak_s))
+    assert math.isclose(first_s(node, State.LATE, Evidence.ANSWERS), T + late_s, abs_tol=0.1)
+    assert math.isclose(first_s(node, State.HUNG, Evidence.ANSWERS), T + hung_s, abs_tol=0.1)
+    assert first_s(node, State.DOWN, Evidence.ANSWERS) == T + 30.0
+
+
 def test_lateness_that_brought_a_node_down_wrongly_twice_is_learnt_from() -> None:
     back = step(silent_until(UP, T + 14), beat(T + 16, late_s=11.0), T + 16)
     assert back.arrivals is not None
