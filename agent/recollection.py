@@ -62,6 +62,9 @@ class Recollection:
         """Since when it has been without a master, awake; None while a master has it."""
         self._told_after: int | None = None
         """The last beat before this link was told; None: nobody has been told."""
+        self._told = run.began
+        self._told_stretch = Stretch()
+        """When that was, and how the loop had fared until then."""
         self._link_code = ""
         self._link_error = ""
         self._link_silence_ms = 0
@@ -108,7 +111,9 @@ class Recollection:
     def linked(self, now: Instant, sequence: int) -> Returned:
         """A master has welcomed this agent, whose last beat was `sequence`: what it is told."""
         self._told_after = sequence
-        return self._returned(now)
+        told = self._returned(now)
+        self._told, self._told_stretch = now, self._stretch
+        return told
 
     def acknowledged(self, now: Instant, acked: int, sequence: int) -> Returned | None:
         """The beat `acked` has arrived, and `sequence` is the last that was sent: what the master
@@ -116,7 +121,7 @@ class Recollection:
         self._look(now)
         if self._told_after is not None and acked > self._told_after:
             self._forget()
-        elif self._since_ms is None and (silent_since_ms := self._silent_since_ms(now)) is not None:
+        if self._since_ms is None and (silent_since_ms := self._silent_since_ms(now)) is not None:
             self._since_ms = silent_since_ms
             return self.linked(now, sequence)
         if self._since_ms is None:
@@ -188,8 +193,10 @@ class Recollection:
         self._since_ms, self._stretch = now.awake_ms, Stretch()
 
     def _forget(self) -> None:
-        """A master knows all of it."""
+        """A master knows all of it, up to the telling: what came between that and its answer may be
+        another absence."""
         self._since_ms = self._told_after = None
+        self._acked, self._stretch = self._told, _since(self._told_stretch, self._stretch)
         self._runs, self._left_out = (), 0
         self._link_code = self._link_error = self._attempt_error = ""
         self._link_silence_ms = self._attempts = self._denied = self._refused_ms = 0
@@ -227,6 +234,17 @@ class Recollection:
         if self._runs and self._previous_boot_ms is not None:
             gone_ms = max(0, now.boot_ms - self._previous_boot_ms)
             self._runs = (*self._runs[:-1], replace(self._runs[-1], gone_ms=gone_ms))
+
+
+def _since(before: Stretch, now: Stretch) -> Stretch:
+    """How the loop has fared since it had fared so."""
+    stalled_ms = now.stalled_ms - before.stalled_ms
+    return Stretch(
+        stalled_ms,
+        min(now.longest_stall_ms, stalled_ms),
+        now.suspended_ms - before.suspended_ms,
+        now.samples - before.samples,
+    )
 
 
 def _alive_in_boot(previous: LastWord | None, run: Run) -> int | None:

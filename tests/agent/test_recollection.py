@@ -198,6 +198,25 @@ def test_silence_on_a_link_that_stands_is_told_on_it(linked: Host) -> None:
     assert not linked.recollection.is_away
 
 
+def test_absence_that_follows_upon_the_telling_of_another_is_told_too(linked: Host) -> None:
+    linked.sleeps(60_000)
+    linked.ticks(1)
+    assert linked.acknowledged() is not None
+    # The next beat goes out, and its answer finds a loop that stands still.
+    linked.ticks(1)
+    linked.sequence += 1
+    linked.passes(50_000)
+    linked.recollection.tick(linked.now, PERIOD_MS, sampled=True)
+    told = linked.acknowledged()
+    assert told is not None
+    assert (told.suspended_ms, told.stalled_ms, told.away_ms) == (0, 45_000, 55_000)
+    assert (told.longest_stall_ms, told.silent_ms, told.samples) == (45_000, 55_000, 2)
+    linked.ticks(1)
+    linked.sequence += 1
+    assert linked.acknowledged() is None
+    assert not linked.recollection.is_away
+
+
 def test_acknowledgement_that_is_a_little_late_is_no_absence(linked: Host) -> None:
     linked.passes(2 * PERIOD_MS - 1)
     linked.sequence += 1

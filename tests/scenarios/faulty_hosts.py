@@ -100,6 +100,7 @@ class Host:
         self.disk: Final = Disk(is_writable=rng.random() < 0.95)
         self.spells: Final[list[Spell]] = []
         self.reboots_s: Final[list[float]] = []
+        self.power_lost_s: Final[list[float]] = []
         self.waits: Final[list[tuple[float, float]]] = []
         """From when nobody had listened to when it tried again."""
         self.refused_s: float | None = None
@@ -139,6 +140,7 @@ class Host:
         self._end_process(closes=False)
         if not is_clean:
             self.disk.lose_power()
+            self.power_lost_s.append(trio.current_time())
         for trouble in (Trouble.ASLEEP, Trouble.PAUSED):
             self._end(trouble)
 

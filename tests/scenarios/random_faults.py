@@ -13,6 +13,7 @@ from typing import Final
 
 import trio
 
+from agent.witness import SYNC_EVERY_S
 from master.outages import EVIDENCE_S
 from shared.absence import SETTLING_S
 from shared.causes import Cause
@@ -140,6 +141,7 @@ class Story:
         away = [s for s in master_away if s.began_s < to_s and s.ended_s > from_s]
         right = self._largest(spells, away, from_s, to_s)
         right |= self._largest(_seen_to_be_stopped(spells), away, from_s, to_s)
+        right |= self._largest(self._without_last_words(spells), away, from_s, to_s)
         right |= self._longest(spells, away, from_s, to_s)
         if away and any(s.trouble is Trouble.PAUSED for s in spells):
             right.add(Cause.UNKNOWN)  # by wall clocks only could it be told from one that was set
@@ -150,6 +152,16 @@ class Story:
         if any(0 <= at_s - to_s <= 2 * EVIDENCE_S for at_s in ends_s):
             right.add(Cause.UNKNOWN)  # one of them ended while there was more to be told
         return right
+
+    def _without_last_words(self, spells: list[Spell]) -> list[Spell]:
+        """The same, where a host that lost its power was off since its agent last synced: what had
+        been written after that is lost with it."""
+        return [
+            s._replace(began_s=s.began_s - SYNC_EVERY_S)
+            if s.trouble is Trouble.OFF and s.began_s in self.host.power_lost_s
+            else s
+            for s in spells
+        ]
 
     def _longest(
         self, spells: list[Spell], away: list[Spell], from_s: float, to_s: float
