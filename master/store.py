@@ -19,7 +19,7 @@ import trio
 
 from shared.errors import HeartlineError, UserError
 
-SCHEMA_STEPS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql")
+SCHEMA_STEPS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
 """What each version of the schema added, from the first on. A new database is made as old ones are
 brought up to date."""
 
