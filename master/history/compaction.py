@@ -39,7 +39,6 @@ transaction takes that writes it."""
 class Compaction:
     """Some rows of the journal, and what becomes of them."""
 
-    shard: int
     journal: list[int] = field(default_factory=list[int])
     family_journal: list[int] = field(default_factory=list[int])
     chunks: list[ChunkRow] = field(default_factory=list[ChunkRow])
@@ -64,11 +63,11 @@ def read(connection: sqlite3.Connection, shard: int) -> Compaction:
     Raises:
         sqlite3.Error: they cannot be read.
     """
-    compaction = Compaction(shard)
+    compaction = Compaction()
     forgotten = {node for (node,) in connection.execute("SELECT node FROM forgotten")}
-    entries = _read_entries(connection, compaction)
+    entries = _read_entries(connection, compaction, shard)
     _encode_samples(compaction, [each for each in entries if each.node not in forgotten])
-    families = _read_families(connection, compaction)
+    families = _read_families(connection, compaction, shard)
     _encode_families(compaction, [each for each in families if each.node not in forgotten])
     return compaction
 
@@ -90,12 +89,14 @@ def write(connection: sqlite3.Connection, compaction: Compaction, now_wall_ms: i
     chunk_rows.set_aside(connection, compaction.damaged, now_wall_ms)
 
 
-def _read_entries(connection: sqlite3.Connection, compaction: Compaction) -> list[Entry]:
+def _read_entries(
+    connection: sqlite3.Connection, compaction: Compaction, shard: int
+) -> list[Entry]:
     found = list[Entry]()
     for number, nodes, body in connection.execute(
         "SELECT number, nodes, body FROM journal WHERE number BETWEEN ? AND ?"
         " ORDER BY number LIMIT ?",
-        (*rows_of(compaction.shard), SLICE_ROWS),
+        (*rows_of(shard), SLICE_ROWS),
     ):
         try:
             found += unpack_entries(nodes, body)
@@ -107,12 +108,14 @@ def _read_entries(connection: sqlite3.Connection, compaction: Compaction) -> lis
     return found
 
 
-def _read_families(connection: sqlite3.Connection, compaction: Compaction) -> list[FamilyEntry]:
+def _read_families(
+    connection: sqlite3.Connection, compaction: Compaction, shard: int
+) -> list[FamilyEntry]:
     found = list[FamilyEntry]()
     for number, nodes, body in connection.execute(
         "SELECT number, nodes, body FROM family_journal WHERE number BETWEEN ? AND ?"
         " ORDER BY number LIMIT ?",
-        (*rows_of(compaction.shard), SLICE_ROWS),
+        (*rows_of(shard), SLICE_ROWS),
     ):
         try:
             found += unpack_families(nodes, body)

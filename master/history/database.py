@@ -26,6 +26,10 @@ _BUSY_S: Final = 10.0
 _CACHE_KIB: Final = 16 * 1024
 
 
+_LOG_BYTES: Final = 64 * 1024 * 1024
+"""What is left of SQLite's log when it has grown beyond that, while somebody was reading."""
+
+
 class HistoryError(HeartlineError):
     """The history could not be read, or did not take what was to be written."""
 
@@ -51,6 +55,7 @@ def connect(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+        connection.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
     except sqlite3.Error:
         connection.close()
         raise
@@ -75,7 +80,7 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection, path: Path) -> None:
+def migrate(connection: sqlite3.Connection, path: Path, upto: int = SCHEMA_VERSION) -> None:
     """Brings the schema up to date, or makes it.
 
     Raises:
@@ -88,10 +93,10 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} was written by a later version of Heartline (schema {version}, this one reads "
             f"{SCHEMA_VERSION}): start that version, or move the file away"
         )
-    if version == SCHEMA_VERSION:
+    if version >= upto:
         return
     folder = resources.files("master.history")
-    statements = [folder.joinpath(name).read_text("utf-8") for name in SCHEMA_STEPS[version:]]
+    statements = [folder.joinpath(name).read_text("utf-8") for name in SCHEMA_STEPS[version:upto]]
     connection.executescript(
-        "\n".join(["BEGIN;", *statements, f"PRAGMA user_version = {SCHEMA_VERSION};", "COMMIT;"])
+        "\n".join(["BEGIN;", *statements, f"PRAGMA user_version = {upto};", "COMMIT;"])
     )

@@ -6,25 +6,30 @@ that nothing is taken. What is not on disk is never confirmed.
 """
 
 import logging
+import math
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 
+from master.history import backup, checking
 from master.history import known as known_numbers
-from master.history.database import connect, migrate
-from master.history.journal import place_of
+from master.history.database import connect_reader
+from master.history.files import Files
+from master.history.journal import last_place
 from master.history.known import Known
 from master.history.numbers import Numbers
 from master.history.taken import Forget, LostSamples, Sample, TakenFamily
+from master.history.upkeep import Upkeep
 from master.history.waiting import OnStored, Waiting
 from master.history.writing import JournalWriter
 from master.store import RunSync
 from shared.clock import wall_ms
-from shared.errors import UserError, reason_of
+from shared.errors import UserError
 from shared.messages import FamilySample
 from shared.settings import HistorySettings
 
@@ -32,10 +37,11 @@ COMMIT_S: Final = 0.5
 RETRY_S: Final = 2.0
 """Until a disk that has refused something is asked again."""
 
+REPAIR_AGAIN_S: Final = 600.0
+"""A damaged file that could not be repaired is not read through again all the time."""
+
 FAMILY_EVERY_MS: Final = 60_000
 """A family is kept this often at most, however often it comes."""
-
-Result = TypeVar("Result")
 
 _BUGS: Final = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """Not the disk's doing: the same statement would fail for ever."""
@@ -48,23 +54,21 @@ class History:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: Path,
+        files: Files,
         settings: HistorySettings,
         run_sync: RunSync | None,
         now_wall_ms: Callable[[], int],
     ) -> None:
-        self.path: Final = path
-        self.settings = settings
-        """May be replaced at any time."""
-        self._connection = connection
+        self.path: Final = files.path
         self._run_sync: RunSync = run_sync or trio.to_thread.run_sync
-        self._now_wall_ms = now_wall_ms
-        self._known: Known = known_numbers.load(connection)
+        self._files = files
+        self._known: Known = files.write_now(known_numbers.load)
+        self._writer = files.write_now(_journal_writer)
         self._waiting = Waiting()
-        self._writer = JournalWriter(Numbers(connection), _last_place(connection))
-        self._lock = trio.Lock()
-        self._is_refusing = False
+        self._commit_lock = trio.Lock()
+        self._upkeep = Upkeep(files, settings, now_wall_ms)
+        self._refusing = set[str]()
+        self._no_repair_until_s = -math.inf
         self._families: dict[tuple[str, str], int] = {}
 
     def __repr__(self) -> str:
@@ -79,25 +83,27 @@ class History:
         run_sync: RunSync | None = None,
         now_wall_ms: Callable[[], int] = wall_ms,
     ) -> "History":
-        """Opens or makes the history at `path`, and brings it up to date.
+        """Opens or makes the history at `path`, and brings it up to date. One that is damaged is
+        kept as far as it can be read, and the file itself beside it.
 
         Raises:
             UserError: it cannot be opened, or was made by a later version.
         """
+        files = Files.open(path, run_sync, now_wall_ms)
         try:
-            connection = connect(path)
-        except (OSError, sqlite3.Error) as error:
-            reason = reason_of(error) if isinstance(error, OSError) else str(error)
-            raise UserError(f"the history {path} cannot be opened: {reason}") from error
-        try:
-            migrate(connection, path)
-            return cls(connection, path, settings, run_sync, now_wall_ms)
+            return cls(files, settings, run_sync, now_wall_ms)
         except sqlite3.Error as error:
-            connection.close()
+            files.close()
             raise UserError(f"the history {path} cannot be used: {error}") from error
-        except UserError:
-            connection.close()
-            raise
+
+    @property
+    def settings(self) -> HistorySettings:
+        """What is kept for how long. May be replaced at any time."""
+        return self._upkeep.settings
+
+    @settings.setter
+    def settings(self, settings: HistorySettings) -> None:
+        self._upkeep.settings = settings
 
     # --- what arrives -----------------------------------------------------------------------------
 
@@ -149,75 +155,116 @@ class History:
     # --- what is done with it ---------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Commits what waits, for ever."""
-        while True:
-            await trio.sleep(COMMIT_S)
-            if self._waiting and not await self.flush():
-                await trio.sleep(RETRY_S)
+        """Commits what waits, and does the upkeep, for ever."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._commit_for_ever)
+            nursery.start_soon(self._keep_up_for_ever)
+            nursery.start_soon(self._check_structure)
 
     async def flush(self) -> bool:
         """Commits all that waits; False when the disk refuses it, and it goes on waiting."""
-        async with self._lock:
+        async with self._commit_lock:
             while self._waiting:
                 if not await self._commit():
                     return False
         return True
+
+    async def back_up(self, path: Path) -> None:
+        """Writes a copy of all that is stored to a new file, while everything goes on.
+
+        Raises:
+            HistoryError: there is such a file, or the disk refuses it.
+        """
+        await self._run_sync(partial(backup.back_up, self.path, path))
 
     def close(self) -> None:
         """Commits what waits, as far as the disk takes it, and closes the file."""
         try:
             while self._waiting:
                 batch = self._waiting.next_batch()
-                self._write(partial(self._writer.write, taken=batch.taken))
+                self._files.write_now(partial(self._writer.write, taken=batch.taken))
                 self._writer.stored()
         except sqlite3.Error as error:
             _log.error("the last samples could not be stored", extra={"error": str(error)})
-        self._connection.close()
+        self._files.close()
+
+    async def _commit_for_ever(self) -> None:
+        while True:
+            await trio.sleep(COMMIT_S)
+            if self._waiting and not await self.flush():
+                await trio.sleep(RETRY_S)
+
+    async def _keep_up_for_ever(self) -> None:
+        while True:
+            await trio.sleep(self._upkeep.pause_s)
+            try:
+                await self._upkeep.step()
+            except sqlite3.Error as error:
+                await self._refused("upkeep", error)
+                await trio.sleep(RETRY_S)
+            else:
+                self._accepted("upkeep")
+
+    async def _check_structure(self) -> None:
+        # The start does not wait for all of it.
+        try:
+            reason = await self._run_sync(partial(_structure, self.path))
+        except sqlite3.Error as error:
+            _log.error("the history could not be checked", extra={"error": str(error)})
+            return
+        if reason:
+            await self._repair(reason)
 
     async def _commit(self) -> bool:
         # Under the lock. A cancellation while the batch is on no queue would lose it.
         batch = self._waiting.next_batch()
         try:
             with trio.CancelScope(shield=True):
-                await self._run_sync(
-                    partial(self._write, partial(self._writer.write, taken=batch.taken))
-                )
+                await self._files.write(partial(self._writer.write, taken=batch.taken))
         except sqlite3.Error as error:
             self._waiting.put_back(batch)
-            self._refused(error)
-            if isinstance(error, _BUGS):
-                raise
+            await self._refused("samples", error)
             return False
-        if self._is_refusing:
-            self._is_refusing = False
-            _log.info("the history takes samples again")
         self._writer.stored()
+        self._accepted("samples")
         batch.tell()
         return True
 
-    def _refused(self, error: sqlite3.Error) -> None:
-        if not self._is_refusing:
-            self._is_refusing = True
+    async def _refused(self, what: str, error: sqlite3.Error) -> None:
+        if what not in self._refusing:
+            self._refusing.add(what)
             _log.error(
-                "the history does not take samples; they wait",
-                extra={"path": str(self.path), "error": str(error)},
+                "the disk does not take the history; it is tried again",
+                extra={"what": what, "path": str(self.path), "error": str(error)},
             )
+        if isinstance(error, _BUGS):
+            raise error
+        if checking.is_damage(error):
+            await self._repair(str(error))
 
-    def _write(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
-        connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+    def _accepted(self, what: str) -> None:
+        if what in self._refusing:
+            self._refusing.discard(what)
+            _log.info("the disk takes the history again", extra={"what": what})
+
+    async def _repair(self, reason: str) -> None:
+        _log.error("the history is damaged", extra={"path": str(self.path), "error": reason})
+        if trio.current_time() < self._no_repair_until_s:
+            return
+        self._no_repair_until_s = trio.current_time() + REPAIR_AGAIN_S
         try:
-            result = work(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return result
+            with trio.CancelScope(shield=True):
+                await self._files.repair()
+                # Numbers that could not be read are given anew.
+                self._writer = await self._files.write(_journal_writer)
+        except (OSError, sqlite3.Error) as error:
+            _log.error("it could not be repaired", extra={"error": str(error)})
 
 
-def _last_place(connection: sqlite3.Connection) -> int:
-    numbers = connection.execute(
-        "SELECT number FROM journal UNION ALL SELECT number FROM family_journal"
-    )
-    return max((place_of(number) for (number,) in numbers), default=0)
+def _journal_writer(connection: sqlite3.Connection) -> JournalWriter:
+    return JournalWriter(Numbers(connection), last_place(connection))
+
+
+def _structure(path: Path) -> str | None:
+    with closing(connect_reader(path)) as connection:
+        return checking.structure(connection)

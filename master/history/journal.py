@@ -5,6 +5,7 @@ a large one `SHARDS`. The nodes of a row stand beside its body, so that whoever 
 them need not unpack the others'.
 """
 
+import sqlite3
 import sys
 import zlib
 from array import array
@@ -72,6 +73,23 @@ def rows_of(shard: int) -> tuple[int, int]:
 def place_of(number: int) -> int:
     """A row's place, by its key."""
     return number & (1 << _SHARD_SHIFT) - 1
+
+
+def last_place(connection: sqlite3.Connection) -> int:
+    """The place of the row that was written last; 0 where there is none.
+
+    Raises:
+        sqlite3.Error: it cannot be read.
+    """
+    found = 0
+    for table in ("journal", "family_journal"):
+        for shard in range(SHARDS):
+            (number,) = connection.execute(
+                f"SELECT max(number) FROM {table} WHERE number BETWEEN ? AND ?",  # noqa: S608
+                rows_of(shard),
+            ).fetchone()
+            found = max(found, place_of(number or 0))
+    return found
 
 
 def node_key(node: int) -> bytes:

@@ -54,12 +54,34 @@ CREATE TABLE family_chunks (
     is_open  INTEGER NOT NULL,
     first_ms INTEGER NOT NULL,
     last_ms  INTEGER NOT NULL,
+    bytes    INTEGER NOT NULL,   -- of the body
     body     BLOB NOT NULL
 ) STRICT;
 
 CREATE INDEX family_chunks_by_node ON family_chunks (node, from_ms);
-CREATE INDEX family_chunks_by_time ON family_chunks (from_ms);
+CREATE INDEX family_chunks_by_time ON family_chunks (from_ms, bytes);
 CREATE INDEX family_chunks_open ON family_chunks (node, from_ms) WHERE is_open;
+
+-- The last sample of every minute of many nodes, side by side (master/history/instant_rows.py):
+-- compaction writes a row per shard and hour, and another for what comes late; kept as long as the
+-- finest roll-up.
+CREATE TABLE instants (
+    number  INTEGER PRIMARY KEY,
+    from_ms INTEGER NOT NULL,    -- where its first minute begins
+    last_ms INTEGER NOT NULL,    -- and its last
+    body    BLOB NOT NULL
+) STRICT;
+
+CREATE INDEX instants_by_time ON instants (from_ms, last_ms);
+
+-- Samples that follow each other, per day of UTC (master/history/stretch_rows.py).
+CREATE TABLE stretches (
+    node    INTEGER NOT NULL,
+    from_ms INTEGER NOT NULL,
+    last_ms INTEGER NOT NULL,
+    body    BLOB NOT NULL,
+    PRIMARY KEY (node, from_ms)
+) STRICT;
 
 -- Which samples are in chunks or have been, per boot of a host; those in the journal come on top.
 CREATE TABLE known (
@@ -68,17 +90,18 @@ CREATE TABLE known (
     last_ms   INTEGER NOT NULL,
     intervals BLOB NOT NULL,
     PRIMARY KEY (node, boot_id)
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- What agents have told of samples that were taken and are no more.
 CREATE TABLE lost (
     number   INTEGER PRIMARY KEY,
+    node     INTEGER NOT NULL,
     run      INTEGER NOT NULL,
     first    INTEGER NOT NULL,
     last     INTEGER NOT NULL,
     first_ms INTEGER NOT NULL,
     last_ms  INTEGER NOT NULL,
-    UNIQUE (run, first, last)
+    UNIQUE (node, run, first, last)
 ) STRICT;
 
 -- Numbers of nodes that were forgotten and whose rows are still being removed.
@@ -97,25 +120,3 @@ CREATE TABLE damaged (
     reason     TEXT NOT NULL,
     body       BLOB NOT NULL
 ) STRICT;
-
--- Stretches of samples that follow each other, per node and day (master/history/stretch_rows.py):
--- compaction adds those that it has put into chunks; kept as long as the coarsest tier.
-CREATE TABLE stretches (
-    node    INTEGER NOT NULL,
-    from_ms INTEGER NOT NULL,    -- where the day begins
-    last_ms INTEGER NOT NULL,
-    body    BLOB NOT NULL,
-    PRIMARY KEY (node, from_ms)
-) STRICT, WITHOUT ROWID;
-
--- The last sample of every minute of many nodes, side by side (master/history/instants.py):
--- compaction writes a row per shard and window, and another for what comes late; kept as long as
--- the finest roll-up.
-CREATE TABLE instants (
-    number  INTEGER PRIMARY KEY,
-    from_ms INTEGER NOT NULL,    -- where its window begins
-    shard   INTEGER NOT NULL,
-    body    BLOB NOT NULL
-) STRICT;
-
-CREATE INDEX instants_by_time ON instants (from_ms);

@@ -57,7 +57,7 @@ class JournalWriter:
                     families.append(FamilyEntry(node, *each[1:]))
                 case LostSamples():
                     run = self._numbers.run(node, each.boot_id, each.started_mono_ms)
-                    lost.append((run, *each[3:]))
+                    lost.append((node, run, *each[3:]))
         self._numbers.write(connection)
         self._place += 1
         connection.executemany(
@@ -75,8 +75,8 @@ class JournalWriter:
             ],
         )
         connection.executemany(
-            "INSERT OR IGNORE INTO lost (run, first, last, first_ms, last_ms)"
-            " VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO lost (node, run, first, last, first_ms, last_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?)",
             lost,
         )
 

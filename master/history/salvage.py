@@ -1,0 +1,158 @@
+"""A damaged `history.db` is read row by row, as far as it can be, into a new one. The old file
+stays beside it, as `history.db.damaged-TIME`.
+
+A crash on the way leaves the old file in its place, or the new one complete beside it: the next
+start goes on from there.
+"""
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from master.history.checking import is_damage
+from master.history.database import SCHEMA_VERSION, connect, migrate
+
+_LEAST_ROWID: Final = -(2**63)
+_LARGEST_ROWID: Final = 2**63 - 1
+_PRIMARY_CODE: Final = 0xFF
+_SIDE_FILES: Final = ("-wal", "-shm")
+
+_log: Final = logging.getLogger(__name__)
+
+
+def copy(path: Path) -> None:
+    """Makes a new database of what can be read of a damaged one, for `finish` to put in its place.
+
+    Raises:
+        OSError, sqlite3.Error: the disk refuses it.
+    """
+    draft = path.with_name(f"{path.name}.salvaging")
+    _remove(draft)
+    rows = _read_into(draft, path)
+    _sync(draft)
+    draft.rename(_complete(path))
+    _sync(path.parent)
+    _log.error("what could be read of the damaged history is kept", extra={"rows": rows})
+
+
+def finish(path: Path, now_wall_ms: int) -> None:
+    """Puts a database that was salvaged in its place, if there is one. Nobody has that open.
+
+    Raises:
+        OSError: the disk refuses it; to be tried again.
+    """
+    salvaged = _complete(path)
+    if not salvaged.exists():
+        return
+    put_aside(path, now_wall_ms)
+    salvaged.rename(path)
+    _sync(path.parent)
+
+
+def put_aside(path: Path, now_wall_ms: int) -> None:
+    """Renames a damaged database; there is none at `path` then.
+
+    Raises:
+        OSError: the disk refuses it.
+    """
+    when = datetime.fromtimestamp(now_wall_ms / 1000, UTC)
+    aside = path.with_name(f"{path.name}.damaged-{when:%Y%m%dT%H%M%S}")
+    # The database first: a log is of no use without it, and harmful beside another.
+    for suffix in ("", *_SIDE_FILES):
+        part = path.with_name(path.name + suffix)
+        if part.exists():
+            part.rename(aside.with_name(aside.name + suffix))
+    _log.error("the damaged history is kept", extra={"path": str(aside)})
+
+
+def _complete(path: Path) -> Path:
+    return path.with_name(f"{path.name}.salvaged")
+
+
+def _remove(path: Path) -> None:
+    for suffix in ("", *_SIDE_FILES):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
+def _read_into(draft: Path, path: Path) -> int:
+    """Makes a database of what can be read; how many rows that is."""
+    with closing(connect(draft)) as new, closing(_connect_damaged(path)) as old:
+        migrate(new, draft, upto=_version(old))
+        new.execute("PRAGMA synchronous = OFF")  # it is synced as a whole, before it counts
+        count = 0
+        new.execute("BEGIN")
+        for table in _tables(new):
+            for row in _rows(old, new, table):
+                with suppress(sqlite3.IntegrityError):  # nonsense, where the damage is
+                    new.execute(
+                        f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})",  # noqa: S608
+                        row,
+                    )
+                    count += 1
+        new.execute("COMMIT")
+        migrate(new, draft)
+        new.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return count
+
+
+def _connect_damaged(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.text_factory = _legible
+    return connection
+
+
+def _legible(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
+
+
+def _version(old: sqlite3.Connection) -> int:
+    try:
+        (version,) = old.execute("PRAGMA user_version").fetchone()
+    except sqlite3.DatabaseError:
+        return SCHEMA_VERSION
+    return version if 0 < version <= SCHEMA_VERSION else SCHEMA_VERSION
+
+
+def _tables(new: sqlite3.Connection) -> list[str]:
+    rows = new.execute("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid")
+    return [name for (name,) in rows if not name.startswith("sqlite_")]
+
+
+def _rows(
+    old: sqlite3.Connection, new: sqlite3.Connection, table: str
+) -> Iterator[tuple[Any, ...]]:
+    """What can be read of a table, by the columns it should have."""
+    names = [column[1] for column in new.execute(f"PRAGMA table_info({table})")]
+    select = f"SELECT rowid, {', '.join(names)} FROM {table} WHERE rowid >= ? ORDER BY rowid"  # noqa: S608
+    begin, skip = _LEAST_ROWID, 1
+    while begin <= _LARGEST_ROWID:
+        try:
+            for rowid, *row in old.execute(select, (begin,)):
+                begin, skip = rowid + 1, 1
+                yield tuple(row)
+        except sqlite3.DatabaseError as error:
+            code = error.sqlite_errorcode & _PRIMARY_CODE
+            if code == sqlite3.SQLITE_ERROR:
+                return  # there is no such table, or not with these columns
+            if code != sqlite3.SQLITE_IOERR and not is_damage(error):
+                raise
+            # Over the damage, in longer and longer steps: whole pages cannot be read.
+            begin = max(begin, 0) + skip
+            skip *= 2
+        else:
+            return
+
+
+def _sync(path: Path) -> None:
+    if os.name != "posix":
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
