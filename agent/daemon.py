@@ -2,8 +2,10 @@
 
 serve
 ├ Sampler     reads every family on its own period, in threads
+├ Heart       takes a sample on an absolute grid, linked or not: a beat
+├ Spooler     keeps on disk what no master has stored
 ├ Linker      dials, and keeps the link
-│ ├ Heart       beats on an absolute grid
+│ ├ replay      sends what the spool has, behind the beats
 │ ├ Attention   a finer cadence for as long as somebody looks
 │ ├ reader      acknowledgements, pings, the cadence, renewed keys, goodbyes
 │ ├ patience    gives a silent or deaf master up
@@ -20,6 +22,7 @@ import signal
 import socket
 from collections.abc import Iterable
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -33,6 +36,9 @@ from agent.host import boot_id, host_inventory
 from agent.identity import Identity, IdentityFolder
 from agent.linker import Linker
 from agent.sampler import Sampler
+from agent.spool_records import RunKey
+from agent.spool_ring import Ring
+from agent.spooler import Spooler
 from agent.watchdog import Watchdog, end_process
 from agent.witness import Witness
 from shared import messages as m
@@ -56,6 +62,9 @@ FIRST_READING_S: Final = 1.0
 
 LAST_WORDS: Final = "lastwords"
 """In the agent's part of the state folder."""
+
+SPOOL: Final = "spool"
+"""The folder beside it."""
 
 _JOIN_ANEW: Final = (
     "to come back as a new node, join with a new token: heartline agent --join TOKEN"
@@ -134,12 +143,18 @@ async def serve(
         quiet_s=2 * link.ping_after_s,
         sampled=reports.sampled,
     )
+    spooler = reports.spooler = Spooler(
+        RunKey(witness.this_run.boot_id, witness.this_run.started_mono_ms),
+        rng,
+        ring=_ring(identities.path / SPOOL, settings),
+    )
     linker = Linker(
         identities,
         identity,
         settings,
         link,
         heart=heart,
+        spooler=spooler,
         attention=Attention(settings, heart, sampler),
         witness=witness,
         everything=reports.everything,
@@ -148,7 +163,14 @@ async def serve(
     reports.linker = linker
     try:
         with witness.until_end():
-            await _run(settings, sampler, linker, witness)
+            await _run(
+                settings,
+                sampler=sampler,
+                heart=heart,
+                spooler=spooler,
+                linker=linker,
+                witness=witness,
+            )
     except BaseExceptionGroup as group:
         # One task's failure is the program's; a group of one says no more than it.
         if len(group.exceptions) == 1:
@@ -156,10 +178,19 @@ async def serve(
         raise
 
 
-async def _run(settings: AgentSettings, sampler: Sampler, linker: Linker, witness: Witness) -> None:
+async def _run(
+    settings: AgentSettings,
+    *,
+    sampler: Sampler,
+    heart: Heart,
+    spooler: Spooler,
+    linker: Linker,
+    witness: Witness,
+) -> None:
     async with trio.open_nursery() as nursery:
         await nursery.start(sampler.run)
         nursery.start_soon(witness.run)
+        nursery.start_soon(spooler.run)
         nursery.start_soon(Watchdog(settings.watchdog_s, partial(_stalled, witness)).run)
         nursery.start_soon(service_manager.keep_alive)
         nursery.start_soon(_leave_on_signal, linker, witness)
@@ -167,9 +198,16 @@ async def _run(settings: AgentSettings, sampler: Sampler, linker: Linker, witnes
         with trio.move_on_after(FIRST_READING_S):
             await sampler.ready.wait()
         gc.freeze()
+        nursery.start_soon(heart.run, spooler.key, spooler.take)
         await linker.run()
         service_manager.notify(service_manager.STOPPING)
         nursery.cancel_scope.cancel()
+
+
+def _ring(path: Path, settings: AgentSettings) -> Ring | None:
+    if not settings.spool_bytes:
+        return None
+    return Ring(path, settings.spool_bytes, settings.spool_hours)
 
 
 def _stalled(witness: Witness) -> None:
@@ -178,18 +216,20 @@ def _stalled(witness: Witness) -> None:
 
 
 class Reports:
-    """Between the sampler, which has something to say, and the link, which may be there."""
+    """Between the sampler, which has something to say, and the link, which may be there. The rest
+    of it is set once it is made."""
 
     sampler: Sampler
     linker: Linker
+    spooler: Spooler
 
     def core(self) -> Core:
         """The latest core sample."""
         return self.sampler.core(trio.current_time())
 
     def troubles(self) -> tuple[m.Trouble, ...]:
-        """The families that are not measured as they should be."""
-        return self.sampler.troubles(trio.current_time())
+        """What is not measured, or kept, as it should be."""
+        return (*self.sampler.troubles(trio.current_time()), *self.spooler.troubles())
 
     def sampled(self) -> bool:
         """Whether anything at all is known of this host now."""

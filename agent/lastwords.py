@@ -45,6 +45,7 @@ class Run(Struct, frozen=True, array_like=True, gc=False):
     boot_id: str
     pid: int
     started_mono_ms: int
+    """By the host's clock since boot: a later run in the same boot has a larger one."""
     began: Instant
 
 

@@ -9,6 +9,7 @@ import logging
 import random
 import ssl
 from collections.abc import Awaitable, Callable, Iterable, Iterator
+from functools import partial
 from itertools import cycle
 from typing import Final, Protocol, TypeAlias
 
@@ -24,6 +25,7 @@ from agent.identity import Identity, IdentityFolder
 from agent.keys import KeyMakingError
 from agent.lastwords import Run
 from agent.patience import Patience
+from agent.spooler import Spooler
 from shared import VERSION
 from shared import messages as m
 from shared.addresses import Address, parse_address
@@ -101,6 +103,7 @@ class Linker:
         link_settings: LinkSettings,
         *,
         heart: Heart,
+        spooler: Spooler,
         attention: Attention,
         witness: Memory,
         everything: Callable[[], Iterable[m.FromAgent]],
@@ -112,6 +115,7 @@ class Linker:
         self._settings = settings
         self._patience = Patience(link_settings)
         self._heart = heart
+        self._spooler = spooler
         self._attention = attention
         self._witness = witness
         self._everything = everything
@@ -243,12 +247,13 @@ class Linker:
 
     async def _linked(self, link: AgentLink, welcome: m.Welcome) -> Ending:
         self._link = link
+        self._spooler.link_began()
         self._attention.set_period(welcome.period_ms)
         renewal_in_s = renewal_due_in_s(welcome, self._rng)
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
-                nursery.start_soon(self._heart.run, link.post)
+                nursery.start_soon(self._spooler.replay, link)
                 nursery.start_soon(self._attention.run)
                 nursery.start_soon(self._patience.keep, link)
                 nursery.start_soon(
@@ -257,7 +262,8 @@ class Linker:
                 for message in self._everything():
                     link.post_bulk(message)
                 link.post(self._witness.linked(self._heart.sequence))
-                ending = await self._read(link)
+                with self._heart.linked(partial(self._beat, link)):
+                    ending = await self._read(link)
                 nursery.cancel_scope.cancel()
             silence_s = trio.current_time() - link.heard_s
             self._witness.link_ended(ending.code, ending.text, silence_s)
@@ -274,8 +280,11 @@ class Linker:
             while True:
                 for message in await link.receive():
                     match message:
-                        case m.Ack(sequence):
+                        case m.Ack(sequence, stored):
+                            self._spooler.beats_stored(stored)
                             self._acknowledged(link, sequence)
+                        case m.Stored():
+                            self._spooler.stored(message)
                         case m.Ping(token):
                             link.post(m.Pong(token))
                         case m.Cadence(period_ms):
@@ -294,6 +303,10 @@ class Linker:
         except RemoteProtocolError as error:
             link.post_farewell(error.code, error.text)
             return Ending("", f"the master broke the protocol: {error.text}")
+
+    def _beat(self, link: AgentLink, beat: m.Beat) -> None:
+        link.post(beat)
+        self._spooler.beat_sent(beat.sequence)
 
     def _acknowledged(self, link: AgentLink, sequence: int) -> None:
         told = self._witness.acknowledged(sequence, self._heart.sequence)

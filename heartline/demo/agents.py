@@ -19,6 +19,8 @@ from agent.heart import Heart
 from agent.identity import Identity, IdentityFolder
 from agent.lastwords import LastWord, Run
 from agent.linker import Linker
+from agent.spool_records import RunKey
+from agent.spooler import Spooler
 from heartline.demo import hardware, wire
 from heartline.demo.hosts import Host
 from heartline.demo.memory import SimulatedWitness
@@ -68,12 +70,13 @@ class AgentProcess:
         self._reports = Reports(host, stage)
         self._rng = random.Random(scramble(host.key, round(stage.now_s())))  # noqa: S311 - no secret
         self._families = FamilySender(host, stage, self._reports)
-        self._heart = Heart(self._reports, DEFAULT_PERIOD_S, self._rng)
+        self._heart = Heart(self._reports, DEFAULT_PERIOD_S, self._rng, self._clocks)
         self._booted_s = self._reports.booted_s()
         boot_id = hardware.boot_id(host, self._booted_s)
         began = self._clocks()
         pid = 600 + scramble(host.key, began.boot_ms) % _PIDS
-        run = Run(boot_id, pid, round(trio.current_time() * 1000), began)
+        run = Run(boot_id, pid, began.boot_ms, began)
+        self._spooler = Spooler(RunKey(boot_id, began.boot_ms), self._rng, self._clocks)
         self.witness: Final = SimulatedWitness(
             run, self._clocks, lambda: self._heart.period_s, previous
         )
@@ -91,6 +94,7 @@ class AgentProcess:
             with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._families.run, self._linker.post_bulk)
+                    nursery.start_soon(self._heart.run, self._spooler.key, self._spooler.take)
                     await self._linker.run()
                     nursery.cancel_scope.cancel()
         finally:
@@ -109,7 +113,13 @@ class AgentProcess:
         return stream
 
     async def live_on(self, until_s: float) -> None:
-        """Measures, beats and dials in vain, without a network."""
+        """Measures and dials in vain, without a network."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._heart.run, self._spooler.key, self._spooler.take)
+            await self._dial_in_vain(until_s)
+            nursery.cancel_scope.cancel()
+
+    async def _dial_in_vain(self, until_s: float) -> None:
         began_s = self._stage.now_s()
         is_given_up = False
         while (now_s := self._stage.now_s()) < until_s:
@@ -130,6 +140,7 @@ class AgentProcess:
             settings,
             LinkSettings(),
             heart=self._heart,
+            spooler=self._spooler,
             attention=Attention(settings, self._heart, self._families),
             witness=self.witness,
             everything=self._reports.everything,

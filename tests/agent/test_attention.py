@@ -11,6 +11,7 @@ from trio.testing import MockClock
 
 from agent.attention import Attention
 from agent.heart import Heart
+from agent.spool_records import RunKey, Sample
 from shared import messages as m
 from shared.metrics import FAMILIES, Core, Family
 from shared.settings import AgentSettings
@@ -21,6 +22,12 @@ LOOK = m.Attend(1_000, 2_000, 10_000)
 LOOK_AWAY = m.Attend(1_000, 2_000, 0)
 
 JITTER_S = 0.001
+
+RUN = RunKey("boot", 0)
+
+
+def nothing_kept(sample: Sample) -> None:
+    """No spool."""
 
 
 class AttentiveCollector(FakeCollector):
@@ -41,9 +48,7 @@ class Host:
         self.collectors = {family: FakeCollector(family, {}) for family in FAMILIES}
         self.processes = self.collectors["processes"] = AttentiveCollector("processes")
         self.rig = Rig(ALL, *self.collectors.values())
-        self.heart = Heart(
-            self, BASE_MS / 1000, random.Random(7), lambda: 0, least_s=settings.period_min_s
-        )
+        self.heart = Heart(self, BASE_MS / 1000, random.Random(7), least_s=settings.period_min_s)
         self.attention = Attention(settings, self.heart, self.rig.sampler)
         self.beats: list[tuple[float, m.Beat]] = []
 
@@ -65,9 +70,10 @@ class Host:
 
     async def _link(self, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.heart.run, self._send)
             nursery.start_soon(self.attention.run)
             task_status.started(nursery.cancel_scope)
+            with self.heart.linked(self._send):
+                await trio.sleep_forever()
 
     def _send(self, beat: m.Beat) -> None:
         self.beats.append((trio.current_time(), beat))
@@ -86,6 +92,7 @@ async def host(settings: AgentSettings | None = None) -> AsyncGenerator[Host]:
     """A linked agent whose families have been read for a while and that nobody looks at."""
     each = Host(settings or AgentSettings())
     async with running(each.rig), trio.open_nursery() as nursery:
+        nursery.start_soon(each.heart.run, RUN, nothing_kept)
         await each.linked(nursery)
         await trio.sleep(100)
         yield each
@@ -230,6 +237,7 @@ async def test_other_ordinary_cadence_is_kept_for_when_nobody_looks(
 async def test_end_of_the_link_ends_the_lease(autojump_clock: MockClock) -> None:
     watched = Host(AgentSettings())
     async with running(watched.rig), trio.open_nursery() as nursery:
+        nursery.start_soon(watched.heart.run, RUN, nothing_kept)
         cut = await watched.linked(nursery)
         await trio.sleep(100)
         watched.attention.attend(m.Attend(1_000, 2_000, 60_000))

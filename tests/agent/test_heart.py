@@ -10,10 +10,17 @@ import trio
 import trio.testing
 
 from agent.heart import LEAST_PROMISE, Heart
+from agent.spool_records import RunKey, Sample
 from shared import messages as m
 from shared.metrics import Core
+from tests.scenarios.simulation import virtual_clocks
 
+RUN = RunKey("boot", 7_000)
 Beats = list[tuple[float, m.Beat]]
+
+
+def nothing_kept(sample: Sample) -> None:
+    """No spool."""
 
 
 class Vitals:
@@ -34,23 +41,24 @@ class Vitals:
 
 def heart_of(seed: int = 1, period_s: float = 5.0) -> tuple[Heart, Vitals]:
     vitals = Vitals()
-    return Heart(vitals, period_s, random.Random(seed), lambda: 1_795_000_000_000), vitals
+    return Heart(vitals, period_s, random.Random(seed), virtual_clocks), vitals
 
 
 async def beats_during(
     heart: Heart, seconds: float, meanwhile: Callable[[], object] = lambda: None
 ) -> Beats:
-    """What goes out in so many seconds; `meanwhile` is called half-way."""
+    """What goes out in so many seconds of a link; `meanwhile` is called half-way."""
     beats: Beats = []
 
     def send(beat: m.Beat) -> None:
         beats.append((trio.current_time(), beat))
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(heart.run, send)
-        await trio.sleep(seconds / 2)
-        meanwhile()
-        await trio.sleep(seconds / 2)
+        nursery.start_soon(heart.run, RUN, nothing_kept)
+        with heart.linked(send):
+            await trio.sleep(seconds / 2)
+            meanwhile()
+            await trio.sleep(seconds / 2)
         nursery.cancel_scope.cancel()
     return beats
 
@@ -83,10 +91,62 @@ async def test_fleet_does_not_beat_in_unison(autojump_clock: trio.testing.MockCl
     assert len(phases) > 10
 
 
-async def test_numbers_go_on_across_links(autojump_clock: trio.testing.MockClock) -> None:
+async def test_samples_are_taken_and_numbered_whether_there_is_a_link_or_not(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     heart, _ = heart_of()
-    beats = await beats_during(heart, 30) + await beats_during(heart, 30)
-    assert [beat.sequence for _, beat in beats] == list(range(1, len(beats) + 1))
+    kept: list[tuple[float, Sample]] = []
+    sent: list[m.Beat] = []
+
+    def keep(sample: Sample) -> None:
+        kept.append((trio.current_time(), sample))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(heart.run, RUN, keep)
+        for _ in range(3):
+            await trio.sleep(31.7)
+            with heart.linked(sent.append):
+                await trio.sleep(0.001)
+                assert sent[-1].sequence == kept[-1][1].sequence  # at once
+                await trio.sleep(30)
+        nursery.cancel_scope.cancel()
+    samples = [sample for _, sample in kept]
+    first = RUN.started_mono_ms + 1
+    assert [each.sequence for each in samples] == list(range(first, first + len(samples)))
+    assert [each.sequence for each in samples if each.sequence in {b.sequence for b in sent}] == [
+        beat.sequence for beat in sent
+    ]
+    assert 3 * 6 <= len(sent) < len(samples) - 3 * 5
+    # Each says how long it speaks for, and there is none that comes later than the last one said.
+    for (at_s, sample), (next_s, _) in pairwise(kept):
+        assert next_s <= at_s + sample.period_ms / 1000 + 0.002
+        assert sample.boot_ms == round(at_s * 1000)
+
+
+async def test_grid_is_the_same_whatever_links_come_and_go(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async def times_s(links: int) -> list[float]:
+        heart, _ = heart_of()
+        taken_s: list[float] = []
+
+        def keep(sample: Sample) -> None:
+            taken_s.append(trio.current_time())
+
+        async with trio.open_nursery() as nursery:
+            began_s = trio.current_time()
+            nursery.start_soon(heart.run, RUN, keep)
+            for _ in range(links):
+                await trio.sleep(12.3)
+                with heart.linked(lambda _: None):
+                    await trio.sleep(12.3)
+            await trio.sleep_until(began_s + 100)
+            nursery.cancel_scope.cancel()
+        return [round(at_s - began_s, 3) for at_s in taken_s]
+
+    alone = await times_s(0)
+    off_the_grid = set(await times_s(3)) - set(alone)
+    assert off_the_grid == {12.3, 36.9, 61.5}
 
 
 async def test_beat_carries_the_latest_that_is_known(
@@ -104,7 +164,7 @@ async def test_whoever_reads_is_told_when_the_next_beat_is_due(
 ) -> None:
     heart, vitals = heart_of()
     beats = await beats_during(heart, 60)
-    due = [round(at_s, 3) for at_s in vitals.aligned[: len(beats) - 1]]
+    due = [round(at_s, 3) for at_s in vitals.aligned[1 : len(beats)]]
     assert [round(sent_s, 3) for sent_s, _ in beats[1:]] == due
 
 

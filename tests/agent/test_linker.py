@@ -16,6 +16,8 @@ from agent.heart import Heart
 from agent.identity import Identity, IdentityFolder
 from agent.keys import NewKey
 from agent.linker import Linker
+from agent.spool_records import RunKey
+from agent.spooler import Spooler
 from shared import messages as m
 from shared.addresses import Address
 from shared.connection import MasterConnection
@@ -25,7 +27,7 @@ from shared.metrics import Core, Family
 from shared.paths import StateFolder
 from shared.settings import AgentSettings, LinkSettings
 from tests.memory_link import MemoryStream, Wire
-from tests.scenarios.simulation import NoMemory
+from tests.scenarios.simulation import NoMemory, virtual_clocks
 
 MASTERS = ("192.0.2.1:7700", "192.0.2.2:7700")
 KERNEL_BYTES = 4096
@@ -110,7 +112,8 @@ async def during(
 ) -> Masters:
     """What the masters saw of one agent in so many seconds."""
     rng, settings, vitals = random.Random(1), AgentSettings(), Vitals()
-    heart = Heart(vitals, 5.0, rng, lambda: 0)
+    heart = Heart(vitals, 5.0, rng, virtual_clocks)
+    spooler = Spooler(RunKey("boot", 0), rng, virtual_clocks)
     identity = Identity(
         cluster="c", server_name="", node_id="id", name="web", masters=MASTERS, slot="a"
     )
@@ -122,12 +125,14 @@ async def during(
             settings,
             link or LinkSettings(),
             heart=heart,
+            spooler=spooler,
             attention=Attention(settings, heart, vitals),
             witness=NoMemory("boot"),
             everything=lambda: (),
             rng=rng,
             dial=masters.dial,
         )
+        nursery.start_soon(heart.run, spooler.key, spooler.take)
         nursery.start_soon(linker.run)
         await trio.sleep(seconds)
         nursery.cancel_scope.cancel()

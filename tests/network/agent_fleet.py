@@ -21,6 +21,8 @@ from agent.identity import IdentityFolder
 from agent.lastwords import Run
 from agent.linker import Linker
 from agent.recollection import Recollection
+from agent.spool_records import RunKey
+from agent.spooler import Spooler
 from shared.errors import HeartlineError
 from shared.messages import Returned
 from shared.paths import StateFolder
@@ -36,7 +38,8 @@ class Memory:
     """A witness without a disk."""
 
     def __init__(self, heart: Heart, link: LinkSettings) -> None:
-        run = Run("boot", os.getpid(), int(trio.current_time() * 1000), read_clocks())
+        began = read_clocks()
+        run = Run("boot", os.getpid(), began.boot_ms, began)
         period_ms, quiet_ms = round(heart.period_s * 1000), round(2000 * link.ping_after_s)
         self._recollection = Recollection(run, period_ms, quiet_ms)
 
@@ -60,30 +63,39 @@ class Memory:
         self._recollection.link_ended(read_clocks(), code, error, round(silence_s * 1000))
 
 
-def agent_of(folder: IdentityFolder, master: str) -> Linker:
+async def live(folder: IdentityFolder, master: str) -> None:
+    """One agent, until its master wants it no more."""
     identity = folder.load()
     assert identity is not None
     settings, link = AgentSettings(master=(master,)), LinkSettings()
     rng = random.Random(identity.node_id)
     vitals = SteadyVitals()
     heart = Heart(vitals, FIRST_PERIOD_S, rng)
-    return Linker(
+    memory = Memory(heart, link)
+    run = memory.this_run
+    spooler = Spooler(RunKey(run.boot_id, run.started_mono_ms), rng)
+    linker = Linker(
         folder,
         identity,
         settings,
         link,
         heart=heart,
+        spooler=spooler,
         attention=Attention(settings, heart, vitals),
-        witness=Memory(heart, link),
+        witness=memory,
         everything=lambda: (),
         rng=rng,
     )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(heart.run, spooler.key, spooler.take)
+        await linker.run()
+        nursery.cancel_scope.cancel()
 
 
 async def run_all(master: str, root: Path) -> None:
     async with trio.open_nursery() as nursery:
         for folder in sorted(root.iterdir()):
-            nursery.start_soon(agent_of(IdentityFolder(StateFolder(folder)), master).run)
+            nursery.start_soon(live, IdentityFolder(StateFolder(folder)), master)
             await trio.sleep(SPREAD_S)
         gc.freeze()
 

@@ -16,12 +16,15 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.attention import Attention
 from agent.clocks import ReadClocks, read_clocks
-from agent.daemon import LAST_WORDS
+from agent.daemon import LAST_WORDS, SPOOL
 from agent.enrolment import Request, join_and_keep
 from agent.heart import Heart
 from agent.identity import Identity as AgentIdentity
 from agent.identity import IdentityFolder
 from agent.linker import Linker
+from agent.spool_records import RunKey
+from agent.spool_ring import Ring
+from agent.spooler import Spooler
 from agent.witness import Witness
 from master.audit import Audit
 from master.authority import open_authority, port_context
@@ -242,7 +245,7 @@ class Agent:
         rng = random.Random(1)
         settings = settings or AgentSettings()
         link = link or LinkSettings()
-        heart = Heart(SteadyVitals(), 1.0, rng)
+        heart = Heart(SteadyVitals(), 1.0, rng, clocks)
         self.folder = IdentityFolder(folder)
         self.witness = Witness(
             self.folder.path / LAST_WORDS,
@@ -252,12 +255,21 @@ class Agent:
             sampled=lambda: True,
             clocks=clocks,
         )
+        run = self.witness.this_run
+        self.heart = heart
+        self.spooler = Spooler(
+            RunKey(run.boot_id, run.started_mono_ms),
+            rng,
+            clocks,
+            ring=Ring(self.folder.path / SPOOL, settings.spool_bytes, settings.spool_hours),
+        )
         self.linker = Linker(
             self.folder,
             identity,
             settings,
             link,
             heart=heart,
+            spooler=self.spooler,
             attention=Attention(settings, heart, SteadyVitals()),
             witness=self.witness,
             everything=lambda: (),
@@ -268,6 +280,8 @@ class Agent:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self.witness.run)
+                nursery.start_soon(self.spooler.run)
+                nursery.start_soon(self.heart.run, self.spooler.key, self.spooler.take)
                 await self.linker.run()
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:

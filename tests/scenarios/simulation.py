@@ -17,6 +17,8 @@ from agent.heart import Heart
 from agent.identity import Identity, IdentityFolder
 from agent.lastwords import Run
 from agent.linker import Linker
+from agent.spool_records import RunKey
+from agent.spooler import Spooler
 from master.opening import Peer
 from master.store import Store
 from shared import messages as m
@@ -121,24 +123,36 @@ class Host:
 
     async def _run(self) -> None:
         simulation, rng = self._simulation, random.Random(self._seed)
-        heart, settings = Heart(self, PERIOD_S, rng, virtual_wall_ms), AgentSettings()
+        heart, settings = Heart(self, PERIOD_S, rng, virtual_clocks), AgentSettings()
+        began = virtual_clocks()
+        spooler = Spooler(RunKey(self.name, began.boot_ms), rng, virtual_clocks)
         self._linker = Linker(
             NoDisk(StateFolder(simulation.root)),
             simulation.identity_of(self),
             settings,
             simulation.link,
             heart=heart,
+            spooler=spooler,
             attention=Attention(settings, heart, self),
-            witness=NoMemory(self.name),
+            witness=NoMemory(self.name, began),
             everything=lambda: (),
             rng=rng,
             dial=self.dial,
         )
         with self._process:
-            try:
-                await self._linker.run()
-            except DeniedError as error:
-                self.refusal = error
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(heart.run, spooler.key, spooler.take)
+                try:
+                    await self._linker.run()
+                except DeniedError as error:
+                    self.refusal = error
+                nursery.cancel_scope.cancel()
+
+
+def virtual_clocks() -> Instant:
+    """A host that has been up for as long as virtual time has gone by, and is never suspended."""
+    now_ms = round(trio.current_time() * 1000)
+    return Instant(virtual_wall_ms(), now_ms, now_ms)
 
 
 class NoDisk(IdentityFolder):
@@ -154,8 +168,9 @@ class NoDisk(IdentityFolder):
 class NoMemory:
     """A witness that has seen nothing."""
 
-    def __init__(self, boot_id: str) -> None:
-        self.this_run: Run = Run(boot_id, 1, 0, Instant(0, 0, 0))
+    def __init__(self, boot_id: str, began: Instant | None = None) -> None:
+        began = began or Instant(0, 0, 0)
+        self.this_run: Run = Run(boot_id, 1, began.boot_ms, began)
 
     def dialling(self) -> None: ...
 

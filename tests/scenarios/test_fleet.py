@@ -57,7 +57,7 @@ async def test_quiet_fleet_beats_on_its_grid_and_nothing_ever_changes(
         await trio.sleep(TEN_MINUTES_S)
         assert_undisturbed(simulation, simulation.hosts)
         for host in simulation.hosts:
-            assert len(host.beats_s) in {TEN_MINUTES_S / PERIOD_S + 1, TEN_MINUTES_S / PERIOD_S + 2}
+            assert 0 <= len(host.beats_s) - TEN_MINUTES_S / PERIOD_S <= 2
             grid = [later - earlier for earlier, later in itertools.pairwise(host.beats_s[1:])]
             assert max(abs(step_s - PERIOD_S) for step_s in grid) < 1e-6
             assert len(host.dials_s) == 1
