@@ -219,6 +219,7 @@ def test_whatever_stands_in_a_record_is_refused_or_played(
         gzip.compress(encode_frame(99, b"")),
         gzip.compress(encode_frame(1, m.encode_body(Header("another", FORMAT, "1", 0)))),
     ],
+    ids=["empty", "text", "nothing", "packed text", "no header", "unknown", "another's header"],
 )
 def test_what_is_no_recording_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "feed"
