@@ -10,7 +10,7 @@ from typing import Final
 SAMPLES_AT_ONCE: Final = 100_000
 """More than a day of samples taken while somebody looked: what a full spool replays."""
 
-SAMPLES_PER_S: Final = 5.0
+SAMPLES_PER_S: Final = 4.0
 """What is given on top for as long as it takes, so that a spool larger than that comes in too."""
 
 NEW_RUN_COST: Final = 64

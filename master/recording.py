@@ -26,6 +26,9 @@ from shared.text import NAME_LIMIT_CHARACTERS, clean
 OLDEST_MS: Final = 400 * 86_400_000
 """No spool is older. What says it is, has had a clock that was wrong."""
 
+CORE_LIMIT_BYTES: Final = 1024
+"""Twice the longest core sample. What is longer is no honest agent's."""
+
 LOST_LIMIT: Final = OLDEST_MS // 1000
 """Samples are a second apart or more."""
 
@@ -129,9 +132,10 @@ class Recorder:
             self._confirmations.refused(sequence)
         return self._confirmations.upto
 
-    def replay(self, replay: m.Replay, now_s: float, post: Callable[[m.Stored], None]) -> None:
+    def replay(self, replay: m.Replay, now_s: float, post: Callable[[m.Stored], None]) -> int:
         """Samples from the spool. When those that were taken are on disk, `post` is given the
-        confirmation of them all.
+        confirmation of them all. Returns how many bytes of it are no flood: the node's allowance
+        has paid for them.
 
         Raises:
             RemoteProtocolError: these are no samples of one run, in order.
@@ -142,7 +146,7 @@ class Recorder:
         run = (boot_id, replay.started_mono_ms)
         times = self._times([each.mono_ms for each in samples])
         if not times or not self._affords(run, len(samples), now_s):
-            return
+            return 0
         answer = _Answer(self, boot_id, replay.boot_id, samples[0].sequence, post)
         for each, at_wall_ms in zip(samples, times, strict=True):
             sample = Sample(
@@ -157,6 +161,7 @@ class Recorder:
             if not self._take(sample, answer.one_stored):
                 break
             answer.awaits(each.sequence)
+        return sum(min(len(each.core), CORE_LIMIT_BYTES) for each in samples)
 
     def lost(self, lost: m.Lost, now_s: float, post: Callable[[m.Stored], None]) -> None:
         """Samples that are no more; `post` as for `replay`.

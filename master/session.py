@@ -118,5 +118,10 @@ class Session:
         self._messages = 0
         self._window_began_s, self._window_began_bytes = link.heard_s, link.heard_bytes
 
+    def spare(self, size_bytes: int) -> None:
+        """So many of the bytes that have arrived are bounded by something else, and do not count
+        here."""
+        self._window_began_bytes += size_bytes
+
     def _silence(self) -> Silence:
         return Silence(self.link.heard_s, self.link.blocked_s, self._pinged_s)

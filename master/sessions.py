@@ -253,7 +253,7 @@ class AgentSession(Session):
                 told = clean_returned(message)
                 self._sessions.registry.outages.told(self.node, told, self.link.heard_s)
             case m.Replay():
-                self._recorder.replay(message, self.link.heard_s, self.link.post)
+                self.spare(self._recorder.replay(message, self.link.heard_s, self.link.post))
             case m.Lost():
                 self._recorder.lost(message, self.link.heard_s, self.link.post)
             case m.Renew(csr_der):

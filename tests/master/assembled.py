@@ -219,18 +219,19 @@ async def assembled(
     link: LinkSettings | None = None,
     store: Store | None = None,
     *,
+    history: History | None = None,
     now_wall_ms: Callable[[], int] = virtual_wall_ms,
 ) -> AsyncGenerator[Assembled]:
     """A master on `root`, which holds its audit log and its history; ends, without a goodbye, with
     the block.
 
-    A store that is given outlives it, so that another master can be started on it.
+    A store or history that is given outlives it, so that another master can be started on it.
     """
     settings, link = settings or MasterSettings(), link or LinkSettings()
     folder = StateFolder(root)
     kept = store or memory_store()
     audit = Audit(folder.audit, now_wall_ms)
-    history = temporary_history(root)
+    written = history or temporary_history(root)
     try:
         async with trio.open_nursery() as nursery:
             master = Master(
@@ -239,7 +240,7 @@ async def assembled(
                 link,
                 authority=authority(),
                 store=kept,
-                history=history,
+                history=written,
                 audit=audit,
                 now_wall_ms=now_wall_ms,
                 now_mono_ms=virtual_mono_ms,
@@ -248,6 +249,7 @@ async def assembled(
             nursery.cancel_scope.cancel()
     finally:
         audit.close()
-        history.close()
+        if history is None:
+            written.close()
         if store is None:
             kept.close()
