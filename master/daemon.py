@@ -37,6 +37,7 @@ from master.admission import Admission, AdmissionLimits
 from master.attention import Attention
 from master.audit import Audit
 from master.authority import open_authority, port_context, rotate_leaf
+from master.backup import back_up
 from master.canary import Canary
 from master.context import Context
 from master.descriptors import raise_ceiling
@@ -45,15 +46,17 @@ from master.entry import Entry
 from master.events import EventLog
 from master.feed import Feed
 from master.history.history import History
+from master.history.queries import Queries
 from master.history.steady_clock import SteadyClock
 from master.identities import AGENT
 from master.joining import join_command
 from master.listener import accept_local, accept_tls, bind, bind_local, bound_address
+from master.past_requests import PastRequests
 from master.recording import Recording
 from master.registry import Registry
 from master.requests import Requests
 from master.sessions import Sessions
-from master.store import Store, StoreError
+from master.store import RunSync, Store, StoreError
 from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
@@ -168,6 +171,7 @@ class Master:
         audit: Audit,
         now_wall_ms: Callable[[], int] = wall_ms,
         now_mono_ms: Callable[[], int] = monotonic_ms,
+        run_sync: RunSync | None = None,
     ) -> None:
         self.folder: Final = folder
         self.settings = settings
@@ -178,6 +182,7 @@ class Master:
         self.audit: Final = audit
         self._now_wall_ms: Final = now_wall_ms
         self._now_mono_ms: Final = now_mono_ms
+        self._run_sync: Final = run_sync
         self.clock: Final = AttentiveClock()
         """What to run `serve` under."""
 
@@ -244,7 +249,13 @@ class Master:
         recording = Recording(self.history, steady)
         sessions = Sessions(context, registry, enrolment, attention, recording)
         requests = Requests(context, registry, enrolment, sessions.end, recording.forget)
-        viewers = Viewers(context, feed, requests, attention)
+        past = PastRequests(
+            context,
+            registry,
+            Queries(self.history.path, self._run_sync),
+            partial(back_up, self.folder, self.store, self.history, run_sync=self._run_sync),
+        )
+        viewers = Viewers(context, feed, requests, past, attention)
         admission = Admission(admission_limits(self.settings), now_s)
         for node in registry:
             identity = enrolment.identities.get(node.node_id)

@@ -69,6 +69,7 @@ class Node:
         "session",
         "shunned_until_s",
         "since_wall_ms",
+        "spool_heard_s",
         "troubles",
         "watched_period_ms",
     )
@@ -104,6 +105,9 @@ class Node:
         self.conflict = False
         self.flapping = False
         self.session: AgentSession | None = None
+        self.spool_heard_s: float | None = None
+        """When its spool last had something to say, or could have begun to; None: not in this life
+        of the master."""
         self.shunned_until_s = 0.0
         """An agent that broke the protocol is not let in again before, on trio's clock."""
 

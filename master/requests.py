@@ -104,7 +104,7 @@ class Requests:
         except FailureError as failure:
             return m.Failed(number, failure.code, failure.text)
         except NoSuchNodeError as error:
-            return _no_such_node(number, error)
+            return no_such_node(number, error)
         except StoreError as error:
             return m.Failed(number, "not-stored", clean(str(error)))
 
@@ -139,15 +139,7 @@ class Requests:
             case _ if viewer.may_operate:
                 return await self._operate(request)
             case _:
-                code = "not-allowed"
-                self._context.audit.incident(
-                    "denied",
-                    viewer.address,
-                    code=code,
-                    identity=viewer.identity,
-                    order=type(request).__name__,
-                )
-                raise FailureError(code, "a remote viewer only reads; do this on the master's host")
+                raise not_allowed(self._context, viewer, request)
 
     async def _operate(self, request: m.FromClient) -> m.ToViewer:
         match request:
@@ -375,7 +367,21 @@ def _only(found: list[TokenRecord], wanted: str) -> TokenRecord:
     return found[0]
 
 
-def _no_such_node(number: int, error: NoSuchNodeError) -> m.Failed:
+def not_allowed(context: Context, viewer: Viewer, request: m.FromClient) -> FailureError:
+    """What a viewer is told that may not give this order; the audit log is told, too."""
+    code = "not-allowed"
+    context.audit.incident(
+        "denied",
+        viewer.address,
+        code=code,
+        identity=viewer.identity,
+        order=type(request).__name__,
+    )
+    return FailureError(code, "a remote viewer only reads; do this on the master's host")
+
+
+def no_such_node(number: int, error: NoSuchNodeError) -> m.Failed:
+    """What a viewer is told whose name for a node means none, or several."""
     wanted = clean(error.wanted, NAME_LIMIT_CHARACTERS)
     if not error.candidates:
         return m.Failed(number, "not-found", f"no node {wanted!r}; see: heartline nodes")

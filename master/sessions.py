@@ -164,6 +164,7 @@ class AgentSession(Session):
         """Reads until the link ends, and says to the registry how. Cancellation: closes, and says
         nothing, because it is the master that ends."""
         self._recorder = self._sessions.recording.linked(self.node.node_id, hello)
+        self.node.spool_heard_s = self.link.heard_s
         with self._sessions.roster.present(self):
             try:
                 if self.ended is None:
@@ -253,8 +254,10 @@ class AgentSession(Session):
                 told = clean_returned(message)
                 self._sessions.registry.outages.told(self.node, told, self.link.heard_s)
             case m.Replay():
+                self.node.spool_heard_s = self.link.heard_s
                 self.spare(self._recorder.replay(message, self.link.heard_s, self.link.post))
             case m.Lost():
+                self.node.spool_heard_s = self.link.heard_s
                 self._recorder.lost(message, self.link.heard_s, self.link.post)
             case m.Renew(csr_der):
                 self._begin_renewal(csr_der)

@@ -14,6 +14,7 @@ from master.attention import Attention
 from master.context import Context
 from master.feed import Changes, Feed, Piece
 from master.focus import Focus
+from master.past_requests import PastRequests
 from master.requests import Requests, Viewer
 from master.roster import Roster
 from master.session import MasterLink, Session
@@ -32,11 +33,17 @@ class Viewers:
     """Every viewer's session, and what they share."""
 
     def __init__(
-        self, context: Context, feed: Feed, requests: Requests, attention: Attention
+        self,
+        context: Context,
+        feed: Feed,
+        requests: Requests,
+        past: PastRequests,
+        attention: Attention,
     ) -> None:
         self.context: Final = context
         self.feed: Final = feed
         self.requests: Final = requests
+        self.past: Final = past
         self.attention: Final = attention
         self.roster: Final = Roster[ViewerSession](context.sweeper)
 
@@ -71,6 +78,7 @@ class ViewerSession(Session):
         self._missed = Changes()
         self._missed_since_s = 0.0
         self._snapshot: Changes | None = None
+        self._nursery: trio.Nursery
 
     def __repr__(self) -> str:
         return f"<ViewerSession {self.identity} {self.link!r}>"
@@ -81,6 +89,7 @@ class ViewerSession(Session):
             try:
                 with self.scope:
                     async with trio.open_nursery() as nursery:
+                        self._nursery = nursery
                         nursery.start_soon(self._pump)
                         await self._converse()
                         nursery.cancel_scope.cancel()
@@ -142,6 +151,12 @@ class ViewerSession(Session):
                 renewed = await self._viewers.requests.renew(csr_der, self._viewer)
                 if renewed is not None:
                     self.link.post(renewed)
+            case m.BackUp():
+                # It takes minutes, in which the viewer's pings have to be answered.
+                past = self._viewers.past
+                self._nursery.start_soon(past.answer, message, self._viewer, self._send_in_turn)
+            case m.GetFleetAt() | m.GetNodeAt() | m.GetSeries() | m.GetSamples() | m.GetCoverage():
+                await self._viewers.past.answer(message, self._viewer, self._send_in_turn)
             case _:
                 self._reply(await self._viewers.requests.answer(message, self._viewer))
 
@@ -155,6 +170,13 @@ class ViewerSession(Session):
     def _reply(self, reply: m.ToViewer) -> None:
         if self.ended is None and not self.link.post_bulk(reply):
             self.end(Parting.SLOW, "answers are not read")
+
+    async def _send_in_turn(self, reply: m.ToViewer) -> None:
+        """Sends a piece of a long answer when those before it have been read."""
+        while self.link.outbox.pending_bytes > BEHIND_BYTES and not self.link.over:
+            await self.link.drain()
+        self._reply(reply)
+        await trio.lowlevel.checkpoint()
 
     def _send_event(self, request: int, event: m.Event) -> None:
         self._reply(m.Events(request, (event,)))

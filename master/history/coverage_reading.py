@@ -3,63 +3,52 @@ compacted, the journal's samples, the losses that were told."""
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from master.history import stretch_rows
 from master.history.journal import Entry
 from master.history.journal_reading import all_entries, entries_of
+from master.history.ledger import Account
 from master.history.stretches import Loss, Stretch, joined, stretches_of
 
 
-class Account(NamedTuple):
-    """What a node's ledger is made from."""
-
-    stretches: list[Stretch]
-    losses: list[Loss]
-    first_numbers: dict[int, int]
-    """The number that each run began with."""
-
-
-def account_of(connection: sqlite3.Connection, node: int, from_ms: int, to_ms: int) -> Account:
-    """Of one node, for spans within these bounds. Within one read transaction."""
-    entries = _by_node(entries_of(connection, node)).get(node, [])
-    stored = stretch_rows.read(connection, [node], from_ms, to_ms)[node]
-    losses = connection.execute(
-        "SELECT run, first, last, first_ms, last_ms FROM lost WHERE node = ?", (node,)
-    )
-    runs = connection.execute("SELECT number, started_mono_ms FROM runs WHERE node = ?", (node,))
-    return Account(
-        joined([*stored, *entries]),
-        [Loss(*row) for row in losses],
-        {number: started_mono_ms + 1 for number, started_mono_ms in runs},
-    )
-
-
 def accounts(
-    connection: sqlite3.Connection, from_ms: int, to_ms: int
+    connection: sqlite3.Connection, node_ids: Sequence[str], from_ms: int, to_ms: int
 ) -> Iterator[tuple[str, Account]]:
-    """Of every node that has a past, by its id. Within one read transaction."""
-    nodes = connection.execute("SELECT number, node_id FROM nodes").fetchall()
-    waiting: dict[int, list[Stretch]] = {}
-    for entries in all_entries(connection):
-        waiting |= _by_node(entries)
+    """What the ledgers of these nodes are made from, for spans within these bounds. Within one
+    read transaction."""
+    numbers = dict[str, int](connection.execute("SELECT node_id, number FROM nodes").fetchall())
+    wanted = {numbers[node_id] for node_id in node_ids if node_id in numbers}
+    only = next(iter(wanted)) if len(wanted) == 1 else None
+    waiting = _in_journal(connection, only)
     losses: defaultdict[int, list[Loss]] = defaultdict(list)
     for node, *loss in connection.execute(
-        "SELECT node, run, first, last, first_ms, last_ms FROM lost"
+        "SELECT node, run, first, last, first_ms, last_ms FROM lost WHERE ?1 IS NULL OR node = ?1",
+        (only,),
     ):
         losses[node].append(Loss(*loss))
     firsts: defaultdict[int, dict[int, int]] = defaultdict(dict)
     for run, node, started_mono_ms in connection.execute(
-        "SELECT number, node, started_mono_ms FROM runs"
+        "SELECT number, node, started_mono_ms FROM runs WHERE ?1 IS NULL OR node = ?1", (only,)
     ):
         firsts[node][run] = started_mono_ms + 1
-    stored = stretch_rows.read(connection, [node for node, _ in nodes], from_ms, to_ms)
-    for node, node_id in nodes:
-        stretches = joined([*stored[node], *waiting.get(node, [])])
+    stored = stretch_rows.read(connection, wanted, from_ms, to_ms)
+    for node_id in node_ids:
+        node = numbers.get(node_id, 0)
+        stretches = joined([*stored.get(node, ()), *waiting.get(node, ())])
         yield node_id, Account(stretches, losses[node], firsts[node])
+
+
+def _in_journal(connection: sqlite3.Connection, only: int | None) -> dict[int, list[Stretch]]:
+    """The stretches of what has not been compacted, of one node or of all."""
+    if only is not None:
+        return _by_node(entries_of(connection, only))
+    found: dict[int, list[Stretch]] = {}
+    for entries in all_entries(connection):
+        found |= _by_node(entries)
+    return found
 
 
 def _by_node(entries: Iterable[Entry]) -> dict[int, list[Stretch]]:

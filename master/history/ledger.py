@@ -27,6 +27,15 @@ UNDER_WAY_MS: Final = 2_000
 and the confirmation of it take."""
 
 
+class Account(NamedTuple):
+    """What is known of one node, in any order."""
+
+    stretches: Sequence[Stretch]
+    losses: Sequence[Loss]
+    first_numbers: Mapping[int, int]
+    """The number that each run began with."""
+
+
 class Outlook(NamedTuple):
     """What may still come from a node."""
 
@@ -57,22 +66,15 @@ class Tally(NamedTuple):
 class Ledger:
     """The account of one node, as far as it was loaded: what was, and what was missing, when.
 
-    `stretches` and `losses` in any order, with the last before and the first after the spans that
-    are asked about; `first_numbers` has the number that a run began with, by run.
+    The account is of spans that hold those that are asked about, with the last before them and the
+    first after them.
     """
 
-    def __init__(
-        self,
-        stretches: Iterable[Stretch],
-        losses: Iterable[Loss],
-        first_numbers: Mapping[int, int],
-        outlook: Outlook,
-    ) -> None:
+    def __init__(self, account: Account, outlook: Outlook) -> None:
         self._outlook = outlook
-        self._first_numbers = first_numbers
-        self._entries = [
-            entry for entry in self._all(_in_order(stretches, losses)) if entry.samples > 0
-        ]
+        self._first_numbers = account.first_numbers
+        known = _in_order(account.stretches, account.losses)
+        self._entries = [entry for entry in self._all(known) if entry.samples > 0]
 
     def __repr__(self) -> str:
         return f"<Ledger of {len(self._entries)} entries>"

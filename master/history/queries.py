@@ -5,7 +5,7 @@ question that is cancelled is given up at once; its thread finds the answer, and
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -13,9 +13,10 @@ from typing import Final, TypeVar, TypeVarTuple
 
 import trio
 
-from master.history.coverage_reading import Account, account_of, accounts
+from master.history.coverage_reading import accounts
 from master.history.database import HistoryError, connect_reader
 from master.history.fleet_reading import SampleThen, fleet_at, node_at
+from master.history.ledger import Ledger, Outlook, Tally
 from master.history.node_reading import families, number_of, samples
 from master.history.series import SeriesData, Span, series
 from master.history.taken import Sample
@@ -95,26 +96,30 @@ class Queries:
         """
         return await self._ask(lambda connection: families(connection, node_id, at_wall_ms))
 
-    async def account(self, node_id: str, from_wall_ms: int, to_wall_ms: int) -> Account | None:
-        """What the ledger of a node is made from, for spans within these bounds; None for one that
-        has no past.
+    async def coverage(
+        self,
+        outlooks: Mapping[str, Outlook],
+        from_wall_ms: int,
+        to_wall_ms: int,
+        gaps_limit: int,
+    ) -> dict[str, Tally]:
+        """How complete a span of time is, for every node that has an outlook, by its id; with the
+        newest so many gaps of each.
 
         Raises:
             HistoryError: the history cannot be read.
         """
-        return await self._ask(
-            lambda connection: _of_node(connection, node_id, account_of, from_wall_ms, to_wall_ms)
-        )
 
-    async def accounts(self, from_wall_ms: int, to_wall_ms: int) -> dict[str, Account]:
-        """The same of every node that has a past, by its id.
+        def question(connection: sqlite3.Connection) -> dict[str, Tally]:
+            given = accounts(connection, list(outlooks), from_wall_ms, to_wall_ms)
+            return {
+                node_id: Ledger(account, outlooks[node_id]).over(
+                    from_wall_ms, to_wall_ms, gaps_limit
+                )
+                for node_id, account in given
+            }
 
-        Raises:
-            HistoryError: the history cannot be read.
-        """
-        return await self._ask(
-            lambda connection: dict(accounts(connection, from_wall_ms, to_wall_ms))
-        )
+        return await self._ask(question)
 
     async def _ask(self, question: Callable[[sqlite3.Connection], Result]) -> Result:
         return await self._run_sync(partial(_answered, self._path, question))

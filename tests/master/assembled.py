@@ -244,6 +244,7 @@ async def assembled(
                 audit=audit,
                 now_wall_ms=now_wall_ms,
                 now_mono_ms=virtual_mono_ms,
+                run_sync=inline,
             )
             yield Assembled(master, master.assemble(nursery), nursery)
             nursery.cancel_scope.cancel()

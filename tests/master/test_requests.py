@@ -465,7 +465,15 @@ async def test_every_request_of_the_protocol_is_answered(
 ) -> None:
     async with asked(tmp_path) as (_, client):
         reads: list[m.FromClient] = [m.GetNode(1, "web"), m.ListEvents(1), m.ListOutages(1)]
-        requests = [*reads, *ORDERS]
+        past: list[m.FromClient] = [
+            m.GetFleetAt(1, 0),
+            m.GetNodeAt(1, "web", 0),
+            m.GetSeries(1, "web", ("users",), 0, 1, 1),
+            m.GetSamples(1, "web", 0, 1),
+            m.GetCoverage(1, "web", 0, 1),
+            m.BackUp(1, "relative"),
+        ]
+        requests = [*reads, *past, *ORDERS]
         kinds = {kind for kind in get_args(m.FromViewer) if "request" in kind.__struct_fields__}
         assert {type(request) for request in requests} == kinds
         for request in requests:

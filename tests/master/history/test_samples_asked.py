@@ -76,7 +76,6 @@ async def test_node_without_a_past_has_none(tmp_path: Path) -> None:
         assert await made.queries.samples("unknown", at(0), at(9), 10) == []
         assert await made.queries.node_at("unknown", at(9)) is None
         assert await made.queries.series("unknown", [0], at(0), at(9), 10) is None
-        assert await made.queries.account("unknown", at(0), at(9)) is None
         assert await made.queries.families_at("unknown", at(9)) == []
 
 
