@@ -3,14 +3,12 @@
 import subprocess
 import sys
 import threading
-import time
 
 import trio
 
 from agent.watchdog import EXIT_CODE, TICKS, Watchdog
 from tests.eventually import eventually
 
-STALL_S = 20.0
 STALLING = """
 import time, trio
 from agent.watchdog import Watchdog
@@ -27,14 +25,12 @@ trio.run(main)
 
 
 def test_process_whose_loop_stalls_is_ended_and_says_where() -> None:
-    began_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", STALLING], capture_output=True, text=True, timeout=30, check=False
     )
     assert done.returncode == EXIT_CODE
     assert done.stdout == "stalling\n"
     assert "in main" in done.stderr
-    assert time.monotonic() - began_s < STALL_S
 
 
 class SteppedClock(threading.Event):

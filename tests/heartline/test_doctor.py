@@ -20,6 +20,7 @@ from shared.certificates import CertificateAuthority
 from shared.paths import StateFolder
 from shared.private_files import private_folder, write_private
 from shared.settings import AgentSettings, MasterSettings, Settings
+from tests.closed_port import closed_port
 
 Findings = list[dict[str, Any]]
 Examine = Callable[..., tuple[int, Findings]]
@@ -149,10 +150,10 @@ def test_an_address_of_another_host_cannot_be_listened_on(root: Path) -> None:
 
 
 def test_a_master_that_cannot_be_dialled_is_a_problem(root: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    settings = Settings(agent=AgentSettings(master=(address,)))
-    finding = only(list(network.reachability(subject(root, settings))))
+    with closed_port() as port:
+        address = f"127.0.0.1:{port}"
+        settings = Settings(agent=AgentSettings(master=(address,)))
+        finding = only(list(network.reachability(subject(root, settings))))
     assert finding.verdict is Verdict.PROBLEM
     assert finding.detail == f"{address}: connection refused"
 

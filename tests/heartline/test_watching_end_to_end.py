@@ -88,10 +88,8 @@ def test_node_is_measured_finely_while_somebody_looks_and_as_before_when_they_va
 ) -> None:
     with up(tmp_path):
         with Onlooker(tmp_path) as onlooker:
-            began_s = time.monotonic()
             onlooker.send(m.FocusNode(onlooker.node_id()))
             onlooker.await_cadence(FINE_S, tables=2)
-            assert time.monotonic() - began_s < ENOUGH_S / 2
         with Onlooker(tmp_path) as later:
             later.node_id()
             later.await_cadence(ORDINARY_S)

@@ -1,7 +1,6 @@
 """Dialling: every way to fail is a few words, and nothing is left open."""
 
 import datetime as dt
-import socket
 
 import pytest
 import trio
@@ -11,14 +10,10 @@ from shared.certificates import CertificateAuthority
 from shared.dialling import connect
 from shared.errors import LinkBrokenError
 from shared.tls import client_context, newcomer_context
+from tests.closed_port import closed_port
 from tests.resolver import Resolver
 
 LOOPBACK = "127.0.0.1"
-
-
-def free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def reason(address: Address) -> str:
@@ -28,8 +23,9 @@ async def reason(address: Address) -> str:
 
 
 async def test_nobody_there_is_said_shortly() -> None:
-    assert await reason(Address(LOOPBACK, free_port())) == "connection refused"
-    assert await reason(Address("localhost", free_port())) == "connection refused"
+    with closed_port() as port:
+        assert await reason(Address(LOOPBACK, port)) == "connection refused"
+        assert await reason(Address("localhost", port)) == "connection refused"
 
 
 async def test_name_that_does_not_exist_is_said_shortly() -> None:

@@ -15,6 +15,7 @@ from shared.errors import DeniedError, IdentityError, LinkBrokenError, TokenErro
 from shared.joining import join
 from shared.messages import Refusal
 from shared.tokens import Token
+from tests.closed_port import closed_port
 from tests.network.cluster import Cluster, running_cluster
 from tests.network.scripted_master import MasterEnd, Script, ScriptedMaster, scripted_master
 
@@ -85,10 +86,9 @@ async def test_master_that_was_not_told_the_role_is_no_way_around_it(cluster: Cl
 
 
 async def test_nobody_there_is_told_as_such(cluster: Cluster) -> None:
-    with socket.create_server((LOOPBACK, 0)) as gone:
-        nobody = Address(*gone.getsockname()[:2])
-    with pytest.raises(LinkBrokenError, match="connection refused"):
-        await joined(nobody, await cluster.token())
+    token = await cluster.token()
+    with closed_port() as port, pytest.raises(LinkBrokenError, match="connection refused"):
+        await joined(Address(LOOPBACK, port), token)
 
 
 async def test_address_that_accepts_and_says_nothing_is_given_up(
