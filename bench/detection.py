@@ -124,7 +124,7 @@ def main() -> int:
 
 
 def _round(fault_name: str, hosts: int, rng: random.Random) -> list[Run]:
-    # On a fleet of its own: a host that has just been away is given more time for a while.
+    # On a fleet of its own: a host that has been away twice is given more time for a while.
     names = [f"host-{number:03}" for number in range(hosts)]
     with tempfile.TemporaryDirectory(prefix="heartline-") as folder, LossyLink() as line:
         fleet = RealFleet(

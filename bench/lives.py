@@ -1,34 +1,70 @@
 """Lives of agents that do not die, as a master hears them: made up, and recorded.
 
-The recordings are of 200 links of seven minutes each over a real TCP stack, on a line that loses
-packets at random (`traces/`, by the loss and by whether retransmissions were bounded to a second):
-per link how many milliseconds after its instant on the agent's grid each beat arrived, null for one
-that never did.
+The recordings are of thousands of links of eight minutes each, real agents' with a real master, on
+a line that loses packets at random (`bench.lossy_fleet`, `traces/`): per agent how many
+milliseconds after its instant on the agent's grid each beat arrived, null for one that never did.
 """
 
 import lzma
 import random
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from bench.rivals import PERIOD_S, Beat
 from shared.liveness import Evidence
 
 TRACES: Final = Path(__file__).parent / "traces"
+
+
+class Line(NamedTuple):
+    """One that loses packets."""
+
+    lost_part: float
+    """Of all packets, in each direction."""
+    bounds_pauses: bool
+    """Whether the kernels at its ends retransmit once a second at least (TCP_RTO_MAX_MS)."""
+
+
+LINES: Final = {
+    "loss-5": Line(0.05, bounds_pauses=True),
+    "loss-30": Line(0.3, bounds_pauses=False),
+    "loss-30-rto-max": Line(0.3, bounds_pauses=True),
+}
+"""By the name of its recording."""
+
+
+class Counts(Struct, frozen=True):
+    """How often nodes that nothing had happened to came into a state, as a real master judged."""
+
+    node_days: float
+    late: int
+    hung: int
+    lost: int
+    down: int
+
+
 LINKS_A_LIFE: Final = 10
-"""Recordings are strung together: seven minutes are too short to learn much, or to forget."""
+"""Recordings are strung together: eight minutes are too short to learn much, or to forget."""
 
 Life = Sequence[Beat]
 
 
-def recorded(name: str, rng: random.Random) -> list[Life]:
-    """Every recorded link once, in random order, strung together into longer lives."""
-    links = _links(name)
+def recorded(name: str, rng: random.Random, most: int | None = None) -> list[Life]:
+    """Every recorded link once, or so many of them, in random order, strung together into longer
+    lives."""
+    links = _links(name)[:most]
     rng.shuffle(links)
     return [_strung(links[n : n + LINKS_A_LIFE]) for n in range(0, len(links), LINKS_A_LIFE)]
+
+
+def counted(name: str) -> Counts:
+    """What the real master made of the nodes of this recording."""
+    packed = (TRACES / f"{name}.counts.json").read_bytes()
+    return msgspec.json.decode(packed, type=Counts)
 
 
 def _links(name: str) -> list[list[int | None]]:

@@ -185,6 +185,8 @@ class Heartline:
         return node.state is State.DOWN
 
 
+OURS: Final = "Heartline"
+
 JUDGES: Final[dict[str, Callable[[], Judge]]] = {
     "fixed 10 s": lambda: Fixed(10.0),
     "fixed 15 s": lambda: Fixed(15.0),
@@ -193,7 +195,7 @@ JUDGES: Final[dict[str, Callable[[], Judge]]] = {
     "phi accrual, exponential, 8": PhiExponential,
     "Chen NFD-E, alpha 7.5 s": lambda: Chen(7.5),
     "Heartline, timing alone": lambda: Heartline(believes=False),
-    "Heartline": lambda: Heartline(believes=True),
+    OURS: lambda: Heartline(believes=True),
 }
 
 

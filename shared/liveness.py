@@ -49,8 +49,8 @@ HUNG_FROM_MARGINS: Final = 2.0
 HUNG_FROM_MOST_PERIODS: Final = 3.0
 """The kernel of a running agent answers too while the agent's beat is lost and sent again. So a
 node is not hung before the silence is twice as long as the lateness that its link has shown calls
-for, or three periods: at 30 % loss that is wrong a quarter as often as without, and on a link that
-is in time nothing changes."""
+for, or three periods: at 30 % loss that is wrong half as often as without, and on a link that is
+in time nothing changes."""
 
 HUNG_REASON: Final = "the host answers, the agent does not"
 
