@@ -12,8 +12,8 @@ from shared.errors import reason_of
     ("error", "words"),
     [
         pytest.param(
-            FileNotFoundError(errno.ENOENT, "No such file or directory", "/tmp/x"),
-            "/tmp/x: No such file or directory",
+            FileNotFoundError(errno.ENOENT, "No such file or directory", "a file"),
+            "a file: No such file or directory",
             id="of a file",
         ),
         pytest.param(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "No space left on device"),
