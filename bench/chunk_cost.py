@@ -32,8 +32,8 @@ from master.history.rollup import roll_up
 from master.history.samples import ABSENT, Samples, samples_of
 from shared.metrics import metrics
 
-WINDOWS = (60, 120, 240, 720)
-"""Samples: 5 min, 10 min, 20 min and an hour at 5 s."""
+WINDOWS = (60, 120, 240, 590, 720)
+"""Samples: at 5 s, 5, 10 and 20 minutes, all that the recording at 5 s has, and an hour."""
 
 BUCKETS_MS = {"1 min": 60_000, "15 min": 900_000}
 
