@@ -57,7 +57,7 @@ def _open_secrets(subject: Subject) -> Iterator[Finding]:
     folder = subject.folder
     private = [folder.ca_dir, folder.agent_dir, folder.viewer_dir]
     secrets = [path for place in private for path in (place, *_files(place)) if path.exists()]
-    secrets += [path for path in (folder.database, folder.socket) if path.exists()]
+    secrets += [path for path in (folder.database, folder.history, folder.socket) if path.exists()]
     exposed = [path for path in secrets if path.stat().st_mode & _OTHERS]
     for path in exposed:
         yield problem(

@@ -12,6 +12,7 @@ from heartline.checks import (
     Verdict,
     fine,
     folder,
+    history,
     host,
     identity,
     network,
@@ -28,6 +29,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     host.configured,
     folder.folder_rights,
     folder.free_space,
+    history.history,
     identity.agent_identity,
     identity.viewer_identity,
     identity.authority,
@@ -54,7 +56,7 @@ def doctor(invocation: Invocation, as_json: bool) -> int:
     """Check this installation, and say what to do about each finding.
 
     Looks at the settings, the state folder, this host's identity, the master's ports, the way to
-    the masters, the clock, limits and kernel. Changes nothing. Exit code 1: there is a problem.
+    the masters, the history, the clock, limits and kernel. Changes nothing. Exit code 1: there is a problem.
     """
     findings = list(_examine(invocation))
     if as_json:

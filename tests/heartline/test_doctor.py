@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import os
 import socket
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,15 @@ import msgspec
 import pytest
 
 from agent.identity import Identity, IdentityFolder
-from heartline.checks import Finding, Subject, Verdict, host, identity, network
+from heartline.checks import Finding, Subject, Verdict, history, host, identity, network
 from heartline.exits import Exit
 from heartline.main import main
 from heartline.viewer import ViewerIdentity
+from master.history.history import History
 from shared.certificates import CertificateAuthority
 from shared.paths import StateFolder
 from shared.private_files import private_folder, write_private
-from shared.settings import AgentSettings, MasterSettings, Settings
+from shared.settings import AgentSettings, HistorySettings, MasterSettings, Settings
 from tests.closed_port import closed_port
 
 Findings = list[dict[str, Any]]
@@ -236,3 +238,75 @@ def test_a_clock_that_is_being_set_is_a_warning(
     finding = only(list(host.clock(subject(root))))
     assert finding.verdict is Verdict.WARNING
     assert "set by +5.00 s" in finding.detail
+
+
+# --- the history ----------------------------------------------------------------------------------
+
+
+def recorded(root: Path) -> Path:
+    """A master's folder with a history, which is closed."""
+    (root / "ca").mkdir(mode=0o700)
+    path = StateFolder(root).history
+    History.open(path, HistorySettings()).close()
+    return path
+
+
+def keeping(keep_bytes: int) -> Settings:
+    return Settings(history=HistorySettings(keep_bytes=keep_bytes))
+
+
+def test_history_that_is_sound_has_its_size_told(root: Path) -> None:
+    recorded(root)
+    found = list(history.history(subject(root, keeping(2**24))))
+    assert [finding.verdict for finding in found] == [Verdict.FINE, Verdict.FINE]
+    assert "may become 16 MiB" in found[1].detail
+
+
+def test_history_is_looked_at_while_a_master_writes_it(root: Path) -> None:
+    path = recorded(root)
+    writing = History.open(path, HistorySettings())
+    try:
+        found = list(history.history(subject(root, keeping(2**24))))
+    finally:
+        writing.close()
+    assert {finding.verdict for finding in found} == {Verdict.FINE}
+
+
+def test_damaged_history_is_a_problem(root: Path) -> None:
+    path = recorded(root)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2 :] = b"\x55" * (len(content) - len(content) // 2)
+    path.write_bytes(content)
+    found = list(history.history(subject(root, keeping(2**24))))
+    assert found[0].verdict is Verdict.PROBLEM
+    assert "restart the master" in found[0].remedy
+
+
+def test_file_that_is_no_history_is_a_problem_and_no_traceback(root: Path) -> None:
+    recorded(root).write_bytes(b"no database at all, and long enough to be looked at\n" * 100)
+    found = list(history.history(subject(root)))
+    assert found[0].verdict is Verdict.PROBLEM
+
+
+def test_parts_that_were_set_aside_are_a_warning(root: Path) -> None:
+    path = recorded(root)
+    connection = sqlite3.connect(path)
+    connection.execute("INSERT INTO damaged VALUES (1, 0, 'chunks', 7, 1, 0, 'torn', x'00')")
+    connection.commit()
+    connection.close()
+    path.with_name(f"{path.name}.damaged-20261120T000000").touch()
+    found = list(history.history(subject(root, keeping(2**24))))
+    ill = [finding for finding in found if finding.verdict is Verdict.WARNING]
+    assert len(ill) == 2
+    assert "1 damaged parts" in ill[0].detail
+
+
+def test_history_that_may_become_larger_than_the_disk_is_a_warning(root: Path) -> None:
+    recorded(root)
+    found = list(history.history(subject(root, keeping(2**50))))
+    assert found[1].verdict is Verdict.WARNING
+    assert "history.keep_bytes" in found[1].remedy
+
+
+def test_host_without_a_master_has_no_history_to_look_at(root: Path) -> None:
+    assert list(history.history(subject(root))) == []
