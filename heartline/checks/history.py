@@ -53,10 +53,8 @@ def _looked_through(path: Path) -> Iterator[Finding]:
             "check the disk (smartctl -a) and the memory; a backup may still have them",
         )
     else:
-        sound = (
-            "sound" if found == "" else f"sound as far as it was looked through in {CHECK_S:g} s"
-        )
-        yield fine(_NAME, f"{path} is {sound}")
+        so_far = "" if found == "" else f", as far as {CHECK_S:g} s of looking through it can tell"
+        yield fine(_NAME, f"{path} is sound{so_far}")
 
 
 def _damaged_rows(connection: sqlite3.Connection) -> int:

@@ -55,8 +55,9 @@ _COLORS: Final = {Verdict.FINE: "green", Verdict.WARNING: "yellow", Verdict.PROB
 def doctor(invocation: Invocation, as_json: bool) -> int:
     """Check this installation, and say what to do about each finding.
 
-    Looks at the settings, the state folder, this host's identity, the master's ports, the way to
-    the masters, the history, the clock, limits and kernel. Changes nothing. Exit code 1: there is a problem.
+    Looks at the settings, the state folder, the history, this host's identity, the master's ports,
+    the way to the masters, the clock, limits and kernel. Changes nothing. Exit code 1: there is a
+    problem.
     """
     findings = list(_examine(invocation))
     if as_json:
