@@ -16,15 +16,15 @@ from types import TracebackType
 from typing import Final, Self, TypeVar
 
 from heartline.exits import NotFoundError, UnreachableError
+from heartline.local_socket import connect
 from heartline.viewer_keys import ViewerKeys
 from shared import VERSION
 from shared import messages as m
 from shared.connection import ClientConnection
 from shared.errors import DeniedError, HeartlineError, IdentityError, UserError
-from shared.paths import SYSTEM_ROOT, StateFolder
+from shared.paths import StateFolder
 from shared.renewal import renewal_due_in_s
 from shared.text import clean
-from shared.unix_socket import short_path
 
 ANSWER_S: Final = 10.0
 """How long an answer may take: a master that is busy with a fleet's return is slow, not gone."""
@@ -42,7 +42,22 @@ _log: Final = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 64 * 1024
 
-Reply = TypeVar("Reply", m.NodeDetail, m.Events, m.Outages, m.TokenCreated, m.Tokens, m.Done)
+PAST_S: Final = 60.0
+"""The same about the past of a large fleet, which has to be read from the disk."""
+
+Reply = TypeVar(
+    "Reply",
+    m.NodeDetail,
+    m.Events,
+    m.Outages,
+    m.TokenCreated,
+    m.Tokens,
+    m.Done,
+    m.NodeAt,
+    m.Series,
+    m.Samples,
+)
+Piece = TypeVar("Piece", m.FleetAt, m.CoverageOf)
 
 
 class KeyRenewedError(HeartlineError):
@@ -71,7 +86,7 @@ class Control:
             UnreachableError: none runs there, it may not be reached, or it does not answer.
             DeniedError: it does not want this viewer.
         """
-        return cls.over(_connect(folder, timeout_s), str(folder.socket), timeout_s)
+        return cls.over(connect(folder, timeout_s), str(folder.socket), timeout_s)
 
     @classmethod
     def over(
@@ -143,21 +158,49 @@ class Control:
             UnreachableError: the master went away or has been silent for `SILENCE_S`.
         """
         number = self._request(build)
-        heard_s = asked_s = time.monotonic()
-        while True:
-            message = self._next(max(heard_s, asked_s) + PING_AFTER_S)
-            now_s = time.monotonic()
-            if message is None:
-                if now_s - heard_s > SILENCE_S:
-                    raise self._unreachable("has stopped answering")
-                asked_s = now_s
-                self._send(m.Ping(0))
-                continue
-            heard_s = now_s
+        for message in self._while_it_lives():
             if isinstance(message, m.Events) and message.request == number:
                 yield message.events
             elif isinstance(message, m.Failed) and message.request == number:
                 raise _failure(message)
+
+    def wait(self, build: Callable[[int], m.FromViewer]) -> m.Done:
+        """Gives an order that takes its time, and waits until it has been carried out.
+
+        Raises:
+            UserError: it was not.
+            UnreachableError: the master went away or has been silent for `SILENCE_S`.
+        """
+        number = self._request(build)
+        for message in self._while_it_lives():
+            if isinstance(message, m.Done) and message.request == number:
+                return message
+            if isinstance(message, m.Failed) and message.request == number:
+                raise _failure(message)
+        raise AssertionError("messages end with an error")
+
+    def gather(
+        self,
+        build: Callable[[int], m.FromViewer],
+        expected: type[Piece],
+        timeout_s: float = PAST_S,
+    ) -> list[Piece]:
+        """Sends one request whose answer comes in pieces, and returns them all.
+
+        Raises:
+            NotFoundError, UserError: as `ask`.
+            UnreachableError: no piece came for `timeout_s`.
+        """
+        number = self._request(build)
+        pieces: list[Piece] = []
+        while (message := self._next(time.monotonic() + timeout_s)) is not None:
+            if isinstance(message, expected) and message.request == number:
+                pieces.append(message)
+                if message.last:
+                    return pieces
+            elif isinstance(message, m.Failed) and message.request == number:
+                raise _failure(message)
+        raise self._unreachable(f"has not answered within {timeout_s:g} s")
 
     def snapshot(self, timeout_s: float = ANSWER_S) -> list[m.Snapshot]:
         """The fleet as it is now, in as many pieces as it came.
@@ -174,6 +217,22 @@ class Control:
                 if message.last:
                     return pieces
         raise self._unreachable(f"has not sent its fleet within {timeout_s:g} s")
+
+    def _while_it_lives(self) -> Iterator[m.FromMaster]:
+        """Messages as they come, for ever. A master that says nothing for long is asked whether it
+        still lives."""
+        heard_s = asked_s = time.monotonic()
+        while True:
+            message = self._next(max(heard_s, asked_s) + PING_AFTER_S)
+            now_s = time.monotonic()
+            if message is not None:
+                heard_s = now_s
+                yield message
+                continue
+            if now_s - heard_s > SILENCE_S:
+                raise self._unreachable("has stopped answering")
+            asked_s = now_s
+            self._send(m.Ping(0))
 
     def _greet(self, timeout_s: float, keys: ViewerKeys | None) -> None:
         self._send(m.ViewerHello(m.PROTOCOL_MIN, m.PROTOCOL_MAX, VERSION))
@@ -259,40 +318,6 @@ class Control:
 
     def _unreachable(self, what: str) -> UnreachableError:
         return UnreachableError(f"the master at {self._place} {what}")
-
-
-def _connect(folder: StateFolder, timeout_s: float) -> socket.socket:
-    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    stream.settimeout(timeout_s)
-    try:
-        with short_path(folder.socket) as path:
-            stream.connect(path)
-    except OSError as error:
-        stream.close()
-        raise UnreachableError(_why(error, folder)) from error
-    except UserError:
-        stream.close()
-        raise
-    return stream
-
-
-def _why(error: OSError, folder: StateFolder) -> str:
-    match error:
-        case FileNotFoundError() | ConnectionRefusedError() | NotADirectoryError():
-            start = f"start one with: heartline master --data {folder.root}"
-            return f"no master runs on {folder.root}; {start}{_elsewhere(folder)}"
-        case PermissionError():
-            return f"{folder.socket} belongs to another user; run this as the master's user"
-        case TimeoutError():
-            return f"the master at {folder.socket} accepts no connection"
-        case _:
-            return f"{folder.socket}: {error.strerror or error}"
-
-
-def _elsewhere(folder: StateFolder) -> str:
-    if folder.root == SYSTEM_ROOT or not SYSTEM_ROOT.is_dir():
-        return ""
-    return f" (this host also has {SYSTEM_ROOT}: name it with --data)"
 
 
 def _failure(message: m.Failed) -> UserError:

@@ -44,6 +44,13 @@ class Node(Struct, frozen=True, kw_only=True):
     core: Core | None
 
 
+class NodeThen(Node, frozen=True, kw_only=True):
+    """One node as it was at an instant. Ages are as of then."""
+
+    sample_wall_ms: int | None
+    """When the values were measured, by the master's clock; None: nothing near that instant."""
+
+
 def nodes_of(pieces: Sequence[m.Snapshot], now_wall_ms: int) -> list[Node]:
     """The fleet, problems first, then by name."""
     infos = {info.node_id: info for piece in pieces for info in piece.infos}
@@ -53,7 +60,22 @@ def nodes_of(pieces: Sequence[m.Snapshot], now_wall_ms: int) -> list[Node]:
         for vitals in piece.vitals
         if vitals.node_id in infos
     ]
-    return sorted(nodes, key=lambda node: (severity(node.state), node.name, node.id))
+    return sorted(nodes, key=_problems_first)
+
+
+def nodes_then(pieces: Sequence[m.FleetAt]) -> list[NodeThen]:
+    """The fleet as it was, problems first, then by name."""
+    infos = {info.node_id: info for piece in pieces for info in piece.infos}
+    nodes = [
+        NodeThen(
+            **msgspec.structs.asdict(node_of(infos[vitals.node_id], vitals, 0, piece.at_wall_ms)),
+            sample_wall_ms=vitals.seen_wall_ms,
+        )
+        for piece in pieces
+        for vitals in piece.vitals
+        if vitals.node_id in infos
+    ]
+    return sorted(nodes, key=_problems_first)
 
 
 def node_of(info: m.NodeInfo, vitals: m.NodeVitals, now_mono_ms: int, now_wall_ms: int) -> Node:
@@ -93,6 +115,10 @@ def core_of(raw: msgspec.Raw) -> Core | None:
 def severity(state: str) -> int:
     """The state's place in the order of problems; a state not known here comes first."""
     return _SEVERITY.get(state, -1)
+
+
+def _problems_first(node: Node) -> tuple[int, str, str]:
+    return severity(node.state), node.name, node.id
 
 
 def _last_seen_s(vitals: m.NodeVitals, now_mono_ms: int, now_wall_ms: int) -> float | None:

@@ -14,9 +14,9 @@ import click
 from heartline.times import Duration
 from shared.clock import wall_ms
 
-EXAMPLES: Final = "'2026-11-20 03:12', 2026-11-20T03:12:00Z, 'yesterday 03:12', 03:12 or -2h"
+EXAMPLES: Final = "'2026-11-20 03:12', 2026-11-20T03:12:00Z, 'yesterday 03:12', 03:12 or 2h (ago)"
 
-_AGO: Final = re.compile(r"-\s*(?P<before>\S+)|(?P<after>\S+)\s+ago")
+_AGO: Final = re.compile(r"-?\s*((\d+[smhdw])+)(\s+ago)?")
 _DAYS: Final = {"today": 0, "yesterday": 1}
 _CLOCK: Final = re.compile(r"\d{1,2}:\d{2}(:\d{2}(\.\d{1,6})?)?")
 
@@ -26,8 +26,8 @@ class InstantError(ValueError):
 
 
 def parse_instant(text: str, now: datetime) -> datetime:
-    """The instant that `text` means to somebody who types it at `now`, in the zone that `now`
-    has.
+    """The instant that `text` means to somebody who types it at `now`, which is in the zone of
+    this system.
 
     Raises:
         InstantError: none.
@@ -37,13 +37,13 @@ def parse_instant(text: str, now: datetime) -> datetime:
         return now
     ago = _AGO.fullmatch(words)
     if ago is not None:
-        return now - timedelta(seconds=_length_s(ago["before"] or ago["after"], text))
+        return _ago(Duration().convert(ago[1], None, None), now)
     day, _, clock = words.partition(" ")
     if day in _DAYS:
-        return _local(now.date() - timedelta(days=_DAYS[day]), _clock(clock or "00:00", text), now)
+        return _local(now.date() - timedelta(days=_DAYS[day]), _clock(clock or "00:00", text))
     if _CLOCK.fullmatch(words):
-        return _local(now.date(), _clock(words, text), now)
-    return _by_calendar(text, now)
+        return _local(now.date(), _clock(words, text))
+    return _by_calendar(text)
 
 
 class Instant(click.ParamType[int]):
@@ -65,11 +65,11 @@ class Instant(click.ParamType[int]):
             self.fail(str(error), param, ctx)
 
 
-def _length_s(length: str, text: str) -> int:
+def _ago(length_s: int, now: datetime) -> datetime:
     try:
-        return Duration().convert(length, None, None)
-    except click.UsageError:
-        raise _no_instant(text) from None
+        return now - timedelta(seconds=length_s)
+    except OverflowError:
+        raise InstantError(f"there was no time {length_s} s ago") from None
 
 
 def _clock(clock: str, text: str) -> time:
@@ -82,17 +82,17 @@ def _clock(clock: str, text: str) -> time:
         raise _no_instant(text) from None
 
 
-def _by_calendar(text: str, now: datetime) -> datetime:
+def _by_calendar(text: str) -> datetime:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
         raise _no_instant(text) from None
     if found.tzinfo is not None:
         return found
-    return _local(found.date(), found.time(), now)
+    return _local(found.date(), found.time())
 
 
-def _local(day: date, clock: time, now: datetime) -> datetime:
+def _local(day: date, clock: time) -> datetime:
     """This day and time by the clocks here."""
     shown = datetime.combine(day, clock)
     try:
@@ -103,7 +103,7 @@ def _local(day: date, clock: time, now: datetime) -> datetime:
         raise InstantError(f"{shown} is no time that this system's calendar holds") from None
     if again.replace(tzinfo=None) != shown:
         raise InstantError(f"there was no {shown} here: the clocks were put forward")
-    return instant.astimezone(now.tzinfo)
+    return instant
 
 
 def _no_instant(text: str) -> InstantError:

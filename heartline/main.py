@@ -38,11 +38,14 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
         "node": Entry("nodes", "Show, label, revoke or forget one node."),
         "events": Entry("events", "List what happened: states, enrolments, conflicts."),
         "outages": Entry("outages", "List when nodes were away, for how long, and why."),
+        "coverage": Entry("coverage", "Say how complete the history is, and what is missing."),
+        "export": Entry("export", "Write stored samples as CSV, JSON lines or OpenMetrics."),
     },
     "Manage": {
         "token": Entry(
             "tokens", "Create, list or revoke the tokens that let hosts and viewers join."
         ),
+        "backup": Entry("backup", "Write a copy of all that the running master knows to FILE."),
         "doctor": Entry(
             "doctor", "Check this installation, and say what to do about each finding."
         ),

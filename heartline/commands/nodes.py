@@ -1,13 +1,14 @@
 """`heartline nodes` and `heartline node …`."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 import click
 
 from heartline import reliability
-from heartline.fleet import Node, node_of, nodes_of
+from heartline.fleet import Node, node_of, nodes_of, nodes_then
+from heartline.instants import Instant
 from heartline.invocation import (
     Invocation,
     common_options,
@@ -17,6 +18,7 @@ from heartline.invocation import (
 from heartline.node_argument import node_argument
 from heartline.plain import print_json
 from heartline.tables import print_pairs, print_table
+from heartline.times import moment, on_screen
 from heartline.views import (
     COLUMNS,
     detail_of,
@@ -60,33 +62,58 @@ class Order(NamedTuple):
 @click.option(
     "--label", "labels", multiple=True, metavar="KEY[=VALUE]", help="Only nodes so labelled."
 )
+@click.option(
+    "--at",
+    "at_wall_ms",
+    type=Instant(),
+    metavar="WHEN",
+    help="As they were then: '2026-11-20 03:12', 'yesterday 03:12', 2h (ago), …",
+)
 @_json_option
 @viewing_options
 @pass_invocation
 def nodes(
-    invocation: Invocation, states: tuple[str, ...], labels: tuple[str, ...], as_json: bool
+    invocation: Invocation,
+    states: tuple[str, ...],
+    labels: tuple[str, ...],
+    at_wall_ms: int | None,
+    as_json: bool,
 ) -> None:
     """List the nodes, problems first.
 
     FOR is how long a node has been in its state, SEEN how long ago its last sign of life came.
+
+    With --at, states and values are those of that instant, by this host's zone unless one is given;
+    names, labels and addresses are those of today.
     """
-    with invocation.control() as control:
-        pieces = control.snapshot()
-    now_wall_ms = wall_ms()
+    everything, now_wall_ms = _fleet(invocation, at_wall_ms)
     found = [
         node
-        for node in nodes_of(pieces, now_wall_ms)
+        for node in everything
         if (not states or node.state in states)
         and all(_is_labelled(node, label) for label in labels)
     ]
     if as_json:
         print_json(found)
     elif found:
+        if at_wall_ms is not None:
+            click.echo(f"as of {on_screen(moment(at_wall_ms))}")
         print_table(COLUMNS, [row(node, now_wall_ms) for node in found])
-    elif states or labels:
+    elif states or labels or at_wall_ms is not None:
         click.echo("no such nodes")
     else:
         click.echo("no nodes yet; for the command that joins one: heartline token create")
+
+
+def _fleet(invocation: Invocation, at_wall_ms: int | None) -> tuple[Sequence[Node], int]:
+    """The fleet now or then, and when that is, in Unix milliseconds."""
+    with invocation.control() as control:
+        if at_wall_ms is None:
+            pieces = control.snapshot()
+            now_wall_ms = wall_ms()
+            return nodes_of(pieces, now_wall_ms), now_wall_ms
+        past = control.gather(lambda request: m.GetFleetAt(request, at_wall_ms), m.FleetAt)
+        return nodes_then(past), at_wall_ms
 
 
 @click.group()
