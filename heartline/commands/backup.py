@@ -17,9 +17,9 @@ from tui import formats
 def backup(invocation: Invocation, file: Path) -> None:
     """Write a copy of all that the running master knows to FILE.
 
-    A tar archive. It holds registry, history and the cluster's key: keep it as safe as those. To restore it,
-    unpack it into an empty state folder and start a master there. An existing file is never
-    overwritten.
+    FILE becomes a tar archive with registry, history and the cluster's key: keep it as safe as
+    those. To restore it, unpack it into an empty state folder and start a master there. An existing
+    file is never overwritten.
     """
     target = file.absolute()
     began_s = time.monotonic()
