@@ -5,17 +5,18 @@ database as it was when they began, and keeps nobody waiting.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from shared.errors import HeartlineError, UserError
 
-SCHEMA_STEPS: Final = ("schema.sql",)
+_SCHEMA_FILES: Final = ("schema.sql",)
 """What each version of the schema added, from the first on. A new database is made as old ones are
 brought up to date."""
 
-SCHEMA_VERSION: Final = len(SCHEMA_STEPS)
+SCHEMA_VERSION: Final = len(_SCHEMA_FILES)
 
 PAGE_BYTES: Final = 8192
 """A chunk of samples is 10 kB or so: larger pages are filled better, and mean fewer of them."""
@@ -80,23 +81,31 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def migrate(connection: sqlite3.Connection, path: Path, upto: int = SCHEMA_VERSION) -> None:
-    """Brings the schema up to date, or makes it.
+def schema_steps() -> list[str]:
+    """The statements that lead from each version of the schema to the next, from none on."""
+    folder = resources.files("master.history")
+    return [folder.joinpath(name).read_text("utf-8") for name in _SCHEMA_FILES]
+
+
+def migrate(connection: sqlite3.Connection, path: Path, steps: Sequence[str]) -> None:
+    """Takes those of the steps that the database has not taken yet, all or none.
 
     Raises:
-        LaterVersionError: it is ahead of this version.
+        LaterVersionError: it has taken more.
         sqlite3.Error: the disk is full, the file is damaged or another program's.
     """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > SCHEMA_VERSION:
+    if version > len(steps):
         raise LaterVersionError(
             f"{path} was written by a later version of Heartline (schema {version}, this one reads "
-            f"{SCHEMA_VERSION}): start that version, or move the file away"
+            f"{len(steps)}): start that version, or move the file away"
         )
-    if version >= upto:
+    if version == len(steps):
         return
-    folder = resources.files("master.history")
-    statements = [folder.joinpath(name).read_text("utf-8") for name in SCHEMA_STEPS[version:upto]]
-    connection.executescript(
-        "\n".join(["BEGIN;", *statements, f"PRAGMA user_version = {upto};", "COMMIT;"])
-    )
+    script = ["BEGIN;", *steps[version:], f"PRAGMA user_version = {len(steps)};", "COMMIT;"]
+    try:
+        connection.executescript("\n".join(script))
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

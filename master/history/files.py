@@ -13,7 +13,13 @@ from typing import Final, TypeVar
 import trio
 
 from master.history import checking, salvage
-from master.history.database import LaterVersionError, connect, connect_reader, migrate
+from master.history.database import (
+    LaterVersionError,
+    connect,
+    connect_reader,
+    migrate,
+    schema_steps,
+)
 from master.store import RunSync
 from shared.errors import UserError, reason_of
 
@@ -126,7 +132,7 @@ class Files:
         try:
             if reason := checking.structure(writer, CHECK_S):
                 raise checking.damage(reason)
-            migrate(writer, self.path)
+            migrate(writer, self.path, schema_steps())
             return writer, connect_reader(self.path)
         except (sqlite3.Error, LaterVersionError):
             writer.close()

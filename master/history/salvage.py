@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from master.history.checking import is_damage
-from master.history.database import SCHEMA_VERSION, connect, migrate
+from master.history.database import SCHEMA_VERSION, connect, migrate, schema_steps
 
 _LEAST_ROWID: Final = -(2**63)
 _LARGEST_ROWID: Final = 2**63 - 1
@@ -82,7 +82,7 @@ def _remove(path: Path) -> None:
 def _read_into(draft: Path, path: Path) -> int:
     """Makes a database of what can be read; how many rows that is."""
     with closing(connect(draft)) as new, closing(_connect_damaged(path)) as old:
-        migrate(new, draft, upto=_version(old))
+        migrate(new, draft, schema_steps()[: _version(old)])
         new.execute("PRAGMA synchronous = OFF")  # it is synced as a whole, before it counts
         count = 0
         new.execute("BEGIN")
@@ -95,7 +95,7 @@ def _read_into(draft: Path, path: Path) -> int:
                     )
                     count += 1
         new.execute("COMMIT")
-        migrate(new, draft)
+        migrate(new, draft, schema_steps())
         new.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return count
 
