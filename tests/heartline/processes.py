@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,8 @@ import psutil
 
 from heartline.control import Control
 from heartline.exits import Exit
+from master.history.database import connect_reader
+from master.history.journal_reading import all_entries
 from shared.paths import StateFolder
 
 DEADLINE_S = 20.0
@@ -93,3 +95,9 @@ def children(process: subprocess.Popen[Any]) -> list[psutil.Process]:
 
 def gone(processes: Sequence[psutil.Process]) -> bool:
     return not psutil.wait_procs(processes, timeout=DEADLINE_S)[1]
+
+
+def nodes_with_a_past(root: Path) -> int:
+    """How many nodes the history has samples of."""
+    with closing(connect_reader(StateFolder(root).history)) as connection:
+        return len({entry.node for entries in all_entries(connection) for entry in entries})

@@ -12,6 +12,7 @@ from tests.heartline.processes import (
     DEADLINE_S,
     children,
     gone,
+    nodes_with_a_past,
     output_of,
     program,
     run,
@@ -39,6 +40,7 @@ def test_simulated_fleet_is_looked_at_with_every_other_command(tmp_path: Path) -
         process.send_signal(signal.SIGTERM)
         assert process.wait(DEADLINE_S) == Exit.OK
     assert gone(left)
+    assert nodes_with_a_past(tmp_path) >= 10
     with started(*arguments) as process:
         assert process.stdout is not None
         said = [next(process.stdout) for _ in range(2)]

@@ -23,6 +23,7 @@ from tests.heartline.processes import (
     LOOPBACK,
     children,
     gone,
+    nodes_with_a_past,
     program,
     run,
     started,
@@ -41,6 +42,7 @@ def test_a_new_installation_beats_and_leaves_nothing_behind(tmp_path: Path) -> N
         assert process.wait(DEADLINE_S) == Exit.OK
     assert gone(left)
     assert not StateFolder(tmp_path).master_json.exists()
+    assert nodes_with_a_past(tmp_path) == 1
 
 
 def test_a_second_start_needs_no_enrolment(tmp_path: Path) -> None:
