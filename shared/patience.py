@@ -5,7 +5,8 @@ nothing of what is sent is given up after `write_timeout_s`. Both ends do this o
 shorter timeout wins.
 
 Whatever the peer does makes the next look later, never earlier: whoever keeps the time may sleep
-until the look that was next when it fell asleep.
+until the look that was next when it fell asleep. Only that the kernel begins to refuse what is sent
+may make it earlier, and this side knows when it does.
 """
 
 from enum import Enum
