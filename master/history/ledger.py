@@ -186,8 +186,8 @@ class _Entry(NamedTuple):
             return self.samples
         if wall_ms <= self.begin_wall_ms:
             return 0
-        part = (wall_ms - self.begin_wall_ms) / (self.end_wall_ms - self.begin_wall_ms)
-        return min(self.samples, int(-(-part * self.samples // 1)))
+        passed_ms, length_ms = wall_ms - self.begin_wall_ms, self.end_wall_ms - self.begin_wall_ms
+        return -(-passed_ms * self.samples // length_ms)
 
 
 def _spread(kind: str, from_wall_ms: int, to_wall_ms: int, samples: int) -> _Entry:
