@@ -46,6 +46,7 @@ from master.entry import Entry
 from master.events import EventLog
 from master.feed import Feed
 from master.history.history import History
+from master.history.patient_clock import PatientClock, last_written_ms
 from master.history.queries import Queries
 from master.history.steady_clock import SteadyClock
 from master.identities import AGENT
@@ -122,7 +123,8 @@ def run(
         authority, is_new = open_authority(folder.ca_dir, dt.datetime.now(dt.UTC))
         store = Store.open(folder.database)
         stack.callback(store.close)
-        history = History.open(folder.history, settings.history)
+        patient = PatientClock(wall_ms, monotonic_ms, last_written_ms(folder.history))
+        history = History.open(folder.history, settings.history, now_wall_ms=patient.now_wall_ms)
         stack.callback(history.close)
         audit = Audit(folder.audit, wall_ms)
         stack.callback(audit.close)
