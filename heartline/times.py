@@ -1,13 +1,11 @@
 """Lengths of time as people type them, and instants as records and screens show them."""
 
-import re
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any
 
 import click
 
-_UNITS_S: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
-_PART: Final = re.compile(r"(\d{1,9})([smhdw])")
+from shared.instants import parse_length_s
 
 
 class Duration(click.ParamType[int]):
@@ -19,13 +17,12 @@ class Duration(click.ParamType[int]):
         """Seconds; a usage error for what is no length of time."""
         if isinstance(value, int):
             return value
-        text = str(value).strip().lower()
-        parts = _PART.findall(text)
-        if not parts or "".join(number + unit for number, unit in parts) != text:
+        length_s = parse_length_s(str(value).strip().lower())
+        if length_s is None:
             self.fail(
                 f"{value!r} is no length of time; write 90s, 15m, 24h, 7d or 1h30m", param, ctx
             )
-        return sum(int(number) * _UNITS_S[unit] for number, unit in parts)
+        return length_s
 
 
 def moment(wall_ms: int | None) -> datetime | None:
