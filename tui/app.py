@@ -20,6 +20,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 from textual.widgets import Input
 
+from shared.errors import reason_of
 from tui import capture, preferences
 from tui.client import Client
 from tui.clock import Clock, SystemClock
@@ -217,7 +218,7 @@ class Dashboard(App[int]):
                 self._options.folder, stem, svg, capture.text_of(self._strips())
             )
         except OSError as error:
-            self.notify(f"Not saved: {error}", severity="error", markup=False)
+            self.notify(f"Not saved: {reason_of(error)}", severity="error", markup=False)
         else:
             self.notify(f"Saved {picture} and {text.name}", markup=False, timeout=8)
 

@@ -448,6 +448,7 @@ def test_s_that_cannot_save_says_so(tmp_path: Path) -> None:
             await pilot.press("s")
             (notice,) = app._notifications
             assert notice.message.startswith("Not saved: ")
+            assert "Errno" not in notice.message
 
     run(scenario)
 
