@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from docs.message_examples import EXAMPLES
 from docs.struct_tables import anchor_of, code_table, constant_rows, field_table, summary, table
-from master import attention, requests, session, viewing
+from master import allowance, attention, requests, session, viewing
 from shared import connection, families, frames, inventory, metrics, outbox
 from shared import messages as m
 from shared.connection import TRANSITIONS, Phase, Side
@@ -23,6 +23,7 @@ MESSAGES: Final = tuple(sorted(EXAMPLES, key=lambda message: message.kind))
 _NESTED: Final[tuple[type[Struct], ...]] = (
     m.Trouble,
     m.EndedRun,
+    m.Spooled,
     m.NodeInfo,
     m.NodeVitals,
     m.Outage,
@@ -30,6 +31,10 @@ _NESTED: Final[tuple[type[Struct], ...]] = (
     m.TimeToDetect,
     m.Event,
     m.TokenInfo,
+    m.SeriesOf,
+    m.StoredSample,
+    m.Gap,
+    m.Coverage,
 )
 
 
@@ -42,6 +47,7 @@ def limits() -> str:
     ]
     numbers = [
         *constant_rows(session, "MESSAGES_PER_WINDOW", "BYTES_PER_WINDOW", "WINDOW_S"),
+        *constant_rows(allowance, "SAMPLES_AT_ONCE", "SAMPLES_PER_S", "NEW_RUN_COST"),
         *constant_rows(viewing, "VIEWERS_LIMIT", "BEHIND_BYTES"),
         *constant_rows(requests, "EVENTS_LIMIT"),
     ]
