@@ -53,7 +53,10 @@ class Witness:
         self._sampled = sampled
         self._synced_s = -math.inf
         self._changed = trio.Event()
-        run = Run(boot_id, os.getpid(), int(trio.current_time() * 1000), clocks())
+        self._ticks_every_s = period_s()
+        self._cadence_changed = trio.Event()
+        began = clocks()
+        run = Run(boot_id, os.getpid(), max(0, began.boot_ms), began)
         previous = self._words.read()
         self._recollection = Recollection(
             run,
@@ -76,11 +79,13 @@ class Witness:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write)
             while True:
-                period_s = self._period_s()
+                self._ticks_every_s = period_s = self._period_s()
+                self._cadence_changed = trio.Event()
                 now = self._clocks()
                 self._recollection.tick(now, round(period_s * 1000), sampled=self._sampled())
                 self._changed.set()
-                await trio.sleep(period_s)
+                with trio.move_on_after(period_s):
+                    await self._cadence_changed.wait()
 
     def dialling(self) -> None:
         """An attempt to link begins."""
@@ -96,6 +101,8 @@ class Witness:
 
     def acknowledged(self, acked: int, sequence: int) -> Returned | None:
         """The beat `acked` of `sequence` has arrived: what the master is told, if anything."""
+        if self._period_s() != self._ticks_every_s:
+            self._cadence_changed.set()
         was_away = self._recollection.is_away
         told = self._recollection.acknowledged(self._clocks(), acked, sequence)
         if was_away and not self._recollection.is_away:

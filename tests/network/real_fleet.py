@@ -31,9 +31,8 @@ START_S: Final = 60.0
 STOP_S: Final = 10.0
 EVENTS: Final = 500
 JUDGED_S: Final = 2 * EVIDENCE_S
-SETTLED_BEATS: Final = 7
-"""Beats of a second after which an agent keeps to the master's cadence in everything: what it
-remembers of itself it goes on looking at in its own first period, which is five seconds."""
+SETTLED_BEATS: Final = 3
+"""After which an agent keeps to the master's cadence in everything."""
 
 OPEN_DOOR: Final = """\
 handshakes_per_s = 2000
