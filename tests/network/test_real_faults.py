@@ -49,6 +49,15 @@ def test_a_killed_agent_is_lost_at_once_and_down_when_it_does_not_come_back(
     assert {fall.name for fall in pair.falls(at_ms)} == {"one"}
 
 
+def test_an_agent_that_is_killed_while_it_hangs_leaves_its_link_reset(pair: RealFleet) -> None:
+    # The master's pings are unread: its kernel says so, with RST instead of FIN.
+    agents = [pair.start_agent(name) for name in pair.hosts]
+    pair.wait_all_up()
+    pair.wait_for("one", State.HUNG, stop(agents[0]), within_s=10)
+    lost = pair.wait_for("one", State.LOST, kill(agents[0]), within_s=5)
+    assert lost.text == "link connection reset by peer"
+
+
 def test_a_killed_agent_that_is_restarted_was_never_down(pair: RealFleet) -> None:
     agents = [pair.start_agent(name) for name in pair.hosts]
     pair.wait_all_up()
