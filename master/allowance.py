@@ -37,3 +37,7 @@ class Allowance:
             return False
         self._full_again_s = full_again_s
         return True
+
+    def give_back(self, samples: int) -> None:
+        """So many of those that were spent were not taken after all."""
+        self._full_again_s -= samples / SAMPLES_PER_S

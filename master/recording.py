@@ -122,14 +122,12 @@ class Recorder:
             core,
             is_late=False,
         )
-        if (
-            sequence > self._started_mono_ms
-            and self._allowance.take(1, now_s)
-            and self._take(sample, self._on_stored)
-        ):
-            self._confirmations.taken(sequence)
-        else:
-            self._confirmations.refused(sequence)
+        if sequence > self._started_mono_ms and self._allowance.take(1, now_s):
+            if self._take(sample, self._on_stored):
+                self._confirmations.taken(sequence)
+                return self._confirmations.upto
+            self._allowance.give_back(1)
+        self._confirmations.refused(sequence)
         return self._confirmations.upto
 
     def replay(self, replay: m.Replay, now_s: float, post: Callable[[m.Stored], None]) -> int:
@@ -148,7 +146,8 @@ class Recorder:
         if not times or not self._affords(run, len(samples), now_s):
             return 0
         answer = _Answer(self, boot_id, replay.boot_id, samples[0].sequence, post)
-        for each, at_wall_ms in zip(samples, times, strict=True):
+        taken_bytes = 0
+        for place, (each, at_wall_ms) in enumerate(zip(samples, times, strict=True)):
             sample = Sample(
                 self._node_id,
                 *run,
@@ -159,9 +158,11 @@ class Recorder:
                 is_late=True,
             )
             if not self._take(sample, answer.one_stored):
+                self._allowance.give_back(len(samples) - place)
                 break
             answer.awaits(each.sequence)
-        return sum(min(len(each.core), CORE_LIMIT_BYTES) for each in samples)
+            taken_bytes += min(len(each.core), CORE_LIMIT_BYTES)
+        return taken_bytes
 
     def lost(self, lost: m.Lost, now_s: float, post: Callable[[m.Stored], None]) -> None:
         """Samples that are no more; `post` as for `replay`.
@@ -181,6 +182,8 @@ class Recorder:
         told = LostSamples(self._node_id, *run, lost.first, lost.last, times[0], times[1])
         if self._history.take_lost(told, answer.one_stored):
             answer.awaits(lost.last)
+        else:
+            self._allowance.give_back(1)
 
     def family(self, sample: m.FamilySample) -> None:
         """A family has arrived, checked."""

@@ -29,6 +29,14 @@ def test_what_is_refused_costs_nothing() -> None:
     assert allowance.take(SAMPLES_AT_ONCE, 1000.0)
 
 
+def test_what_was_not_taken_after_all_is_given_back() -> None:
+    allowance = Allowance()
+    for second in range(1000, 90_000):  # a disk that is full for a day
+        assert allowance.take(128, float(second))
+        allowance.give_back(128)
+    assert allowance.take(SAMPLES_AT_ONCE, 90_000.0)
+
+
 def test_honest_beats_never_run_out() -> None:
     allowance = Allowance()
     assert all(allowance.take(1, float(second)) for second in range(1000, 300_000))
