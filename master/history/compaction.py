@@ -57,17 +57,30 @@ class Compaction:
         return bool(self.journal or self.family_journal or self.damaged)
 
 
-def read(connection: sqlite3.Connection, shard: int) -> Compaction:
-    """The oldest `SLICE_ROWS` rows of a shard, encoded; empty when there are none.
+def newest(connection: sqlite3.Connection, shard: int) -> int:
+    """The key of the newest row of a shard: up to where a compaction goes that begins now."""
+    first, last = rows_of(shard)
+    (found,) = connection.execute(
+        "SELECT max(number) FROM (SELECT max(number) AS number FROM journal"
+        " WHERE number BETWEEN :first AND :last UNION ALL SELECT max(number) FROM family_journal"
+        " WHERE number BETWEEN :first AND :last)",
+        {"first": first, "last": last},
+    ).fetchone()
+    return first if found is None else int(found)
+
+
+def read(connection: sqlite3.Connection, shard: int, upto: int) -> Compaction:
+    """The oldest `SLICE_ROWS` rows of a shard up to this one, encoded; empty when there are none.
 
     Raises:
         sqlite3.Error: they cannot be read.
     """
     compaction = Compaction()
+    keys = (rows_of(shard)[0], upto)
     forgotten = {node for (node,) in connection.execute("SELECT node FROM forgotten")}
-    entries = _read_entries(connection, compaction, shard)
+    entries = _read_entries(connection, compaction, keys)
     _encode_samples(compaction, [each for each in entries if each.node not in forgotten])
-    families = _read_families(connection, compaction, shard)
+    families = _read_families(connection, compaction, keys)
     _encode_families(compaction, [each for each in families if each.node not in forgotten])
     return compaction
 
@@ -90,13 +103,13 @@ def write(connection: sqlite3.Connection, compaction: Compaction, now_wall_ms: i
 
 
 def _read_entries(
-    connection: sqlite3.Connection, compaction: Compaction, shard: int
+    connection: sqlite3.Connection, compaction: Compaction, keys: tuple[int, int]
 ) -> list[Entry]:
     found = list[Entry]()
     for number, nodes, body in connection.execute(
         "SELECT number, nodes, body FROM journal WHERE number BETWEEN ? AND ?"
         " ORDER BY number LIMIT ?",
-        (*rows_of(shard), SLICE_ROWS),
+        (*keys, SLICE_ROWS),
     ):
         try:
             found += unpack_entries(nodes, body)
@@ -109,13 +122,13 @@ def _read_entries(
 
 
 def _read_families(
-    connection: sqlite3.Connection, compaction: Compaction, shard: int
+    connection: sqlite3.Connection, compaction: Compaction, keys: tuple[int, int]
 ) -> list[FamilyEntry]:
     found = list[FamilyEntry]()
     for number, nodes, body in connection.execute(
         "SELECT number, nodes, body FROM family_journal WHERE number BETWEEN ? AND ?"
         " ORDER BY number LIMIT ?",
-        (*rows_of(shard), SLICE_ROWS),
+        (*keys, SLICE_ROWS),
     ):
         try:
             found += unpack_families(nodes, body)

@@ -50,9 +50,9 @@ def connect(path: Path) -> sqlite3.Connection:
         path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None
     )
     try:
-        # The first three have a say only in a database that is still empty.
-        connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        if connection.execute("PRAGMA page_count").fetchone() == (0,):
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

@@ -103,6 +103,8 @@ def _read_into(draft: Path, path: Path) -> int:
 def _connect_damaged(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     connection.text_factory = _legible
+    # Else SQLite reads nothing at all of a file that is shorter than it says.
+    connection.execute("PRAGMA writable_schema = ON")
     return connection
 
 
@@ -129,23 +131,61 @@ def _rows(
     """What can be read of a table, by the columns it should have."""
     names = [column[1] for column in new.execute(f"PRAGMA table_info({table})")]
     select = f"SELECT rowid, {', '.join(names)} FROM {table} WHERE rowid >= ? ORDER BY rowid"  # noqa: S608
-    begin, skip = _LEAST_ROWID, 1
-    while begin <= _LARGEST_ROWID:
+    begin = _LEAST_ROWID
+    while True:
         try:
             for rowid, *row in old.execute(select, (begin,)):
-                begin, skip = rowid + 1, 1
+                begin = rowid + 1
                 yield tuple(row)
         except sqlite3.DatabaseError as error:
-            code = error.sqlite_errorcode & _PRIMARY_CODE
-            if code == sqlite3.SQLITE_ERROR:
-                return  # there is no such table, or not with these columns
-            if code != sqlite3.SQLITE_IOERR and not is_damage(error):
-                raise
-            # Over the damage, in longer and longer steps: whole pages cannot be read.
-            begin = max(begin, 0) + skip
-            skip *= 2
+            if _says_no_such_table(error):
+                return
+            readable = _next_readable(old, select, begin)
+            if readable is None:
+                return
+            begin = readable
         else:
             return
+
+
+def _next_readable(old: sqlite3.Connection, select: str, unreadable: int) -> int | None:
+    """The first number from which rows can be read again; None: there is none. Whole pages cannot
+    be read, so it is looked for in longer and longer steps, and then between the last two."""
+    step, bad = 1, max(unreadable, 0)
+    while not _is_readable(old, select, bad + step):
+        bad += step
+        step *= 2
+        if bad + step > _LARGEST_ROWID:
+            return None
+    good = bad + step
+    while good - bad > 1:
+        middle = (good + bad) // 2
+        if _is_readable(old, select, middle):
+            good = middle
+        else:
+            bad = middle
+    return good
+
+
+def _is_readable(old: sqlite3.Connection, select: str, begin: int) -> bool:
+    try:
+        old.execute(f"{select} LIMIT 1", (begin,)).fetchone()
+    except sqlite3.DatabaseError as error:
+        if not _says_no_such_table(error):
+            return False
+    return True
+
+
+def _says_no_such_table(error: sqlite3.DatabaseError) -> bool:
+    """Or not with these columns. Anything else is damage, or a disk that cannot read it.
+
+    Raises:
+        sqlite3.DatabaseError: what was given, if it is neither.
+    """
+    code = error.sqlite_errorcode & _PRIMARY_CODE
+    if code not in {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_IOERR} and not is_damage(error):
+        raise error
+    return code == sqlite3.SQLITE_ERROR
 
 
 def _sync(path: Path) -> None:

@@ -53,8 +53,9 @@ class Upkeep:
         await self.check()
 
     async def compact(self, shard: int) -> None:
-        """Makes chunks of what the journal has of a shard."""
-        while found := await self._files.read(partial(compaction.read, shard=shard)):
+        """Makes chunks of what the journal has of a shard now."""
+        upto = await self._files.read(partial(compaction.newest, shard=shard))
+        while found := await self._files.read(partial(compaction.read, shard=shard, upto=upto)):
             now_wall_ms = self._now_wall_ms()
             await self._files.write(
                 partial(compaction.write, compaction=found, now_wall_ms=now_wall_ms)
