@@ -27,7 +27,11 @@ class Known:
 
     def intervals(self, node_id: str, boot_id: str) -> Intervals:
         """Those of one boot, to be added to."""
-        return self._boots.setdefault(node_id, {}).setdefault(boot_id, Intervals())
+        boots = self._boots.setdefault(node_id, {})
+        intervals = boots.get(boot_id)
+        if intervals is None:  # rarely: this is asked with every sample
+            boots[boot_id] = intervals = Intervals()
+        return intervals
 
     def put(self, node_id: str, boot_id: str, intervals: Intervals) -> None:
         """All of one boot."""
