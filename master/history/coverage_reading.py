@@ -3,13 +3,13 @@ compacted, the journal's samples, the losses that were told."""
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from master.history import stretch_rows
-from master.history.journal import Entry
-from master.history.journal_reading import all_entries, entries_of
+from master.history.journal import Keys
+from master.history.journal_reading import keys_of
 from master.history.ledger import Account
 from master.history.stretches import Loss, Stretch, joined, stretches_of
 
@@ -43,26 +43,21 @@ def accounts(
 
 def _in_journal(connection: sqlite3.Connection, only: int | None) -> dict[int, list[Stretch]]:
     """The stretches of what has not been compacted, of one node or of all."""
-    if only is not None:
-        return _by_node(entries_of(connection, only))
     found: dict[int, list[Stretch]] = {}
-    for entries in all_entries(connection):
-        found |= _by_node(entries)
+    for rows in keys_of(connection, only):
+        found |= _by_node(rows)
     return found
 
 
-def _by_node(entries: Iterable[Entry]) -> dict[int, list[Stretch]]:
-    rows = [(each.node, *each[1:6]) for each in entries]
-    if not rows:
-        return {}
+def _by_node(rows: list[Keys]) -> dict[int, list[Stretch]]:
     node, run, sequence, at_ms, period_ms, is_late = (
-        np.array(column) for column in zip(*rows, strict=True)
+        np.concatenate([np.array(column) for column in columns])
+        for columns in zip(*rows, strict=True)
     )
     order = np.argsort(node, kind="stable")
-    bounds = np.flatnonzero(np.diff(node[order], prepend=-1, append=-1))
+    columns = [column[order] for column in (run, sequence, at_ms, period_ms, is_late)]
+    bounds = np.flatnonzero(np.diff(node[order].astype(np.int64), prepend=-1, append=-1))
     return {
-        int(node[order[first]]): stretches_of(
-            *(column[order[first:end]] for column in (run, sequence, at_ms, period_ms, is_late))
-        )
+        int(node[order[first]]): stretches_of(*(column[first:end] for column in columns))
         for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
     }

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from master.history import instant_rows
 from master.history.instants import STEP_MS
-from master.history.journal_reading import latest_at
+from master.history.journal_reading import entries_of, latest_at
 from master.history.node_reading import core_of, last_sample
 
 NEAR_PERIODS: Final = 3
@@ -56,10 +56,9 @@ def node_at(connection: sqlite3.Connection, node: int, at_ms: int) -> SampleThen
     """The same of one node, by its number, exactly."""
     found: dict[int, SampleThen] = {}
     _exactly(connection, at_ms, [node], found)
-    entry = latest_at(connection, at_ms).get(node)
-    if entry is not None:
+    for entry in entries_of(connection, node):
         then = SampleThen(entry.at_ms, entry.period_ms, entry.core)
-        if _is_near(then, at_ms, 0):
+        if then.at_wall_ms <= at_ms and _is_near(then, at_ms, 0):
             _keep_later(found, node, then)
     return found.get(node)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from master.history.codec import ChunkError
-from master.history.instants import STEP_MS, Instant, Steps, read_instant
+from master.history.instants import STEP_MS, Instant, Steps, read_instant, read_nodes
 from master.history.marked import Marked
 from master.history.tiers import SAMPLES
 
@@ -56,7 +56,8 @@ def latest_at(
     """Of each node the last sample of a minute that is at or before an instant, as far as it was
     taken within `look_back_ms`, in parts that may overlap; and the numbers of damaged rows."""
     rows = connection.execute(
-        "SELECT number, body FROM instants WHERE from_ms BETWEEN ? AND ? AND last_ms >= ?",
+        "SELECT number, body FROM instants WHERE from_ms BETWEEN ? AND ? AND last_ms >= ?"
+        " ORDER BY last_ms DESC",
         (
             at_ms - look_back_ms - SAMPLES.window_ms,
             at_ms,
@@ -64,14 +65,20 @@ def latest_at(
         ),
     )
     found: list[Instant] = []
+    seen: set[int] = set()
     damaged: list[int] = []
     for number, body in rows:
         try:
+            if seen.issuperset(read_nodes(body).tolist()):
+                continue
             instant = read_instant(body, at_ms)
         except ChunkError:
             damaged.append(number)
             continue
-        found.append(instant.take(np.flatnonzero(instant.at_ms >= at_ms - look_back_ms)))
+        near = instant.take(np.flatnonzero(instant.at_ms >= at_ms - look_back_ms))
+        # Whose last sample is older may have others, which came late and stand in a row apart.
+        seen.update(near.node[near.at_ms >= at_ms - STEP_MS - near.period_ms].tolist())
+        found.append(near)
     return found, damaged
 
 

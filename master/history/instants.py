@@ -4,17 +4,17 @@ Chunks hold one node over time, and to read one instant of ten thousand nodes ou
 half a minute. So compaction also writes, for all nodes of a shard, the last sample of each step.
 One row holds it for hundreds of nodes, and says in a few milliseconds what all of them were like.
 
-    version 1 B · columns 2 B · nodes 4 B · steps 2 B · step 4 B · from 8 B · deflated · CRC-32 4 B
+    version 1 B · columns 2 B · nodes 4 B · steps 2 B · step 4 B · from 8 B · each node's number 4 B
+    · deflated · CRC-32 4 B
 
-Big-endian. Deflated: the nodes' numbers, which values are known, the first value of each series
-(column by column, node by node) and the changes from step to step; in bytes of equal weight, the
-lowest first.
+Big-endian. Deflated: which values are known, the first value of each series (column by column, node
+by node) and the changes from step to step; in bytes of equal weight, the lowest first.
 """
 
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,6 @@ class Steps:
         filled = _filled(values, known)
         deflate = zlib.compressobj(_EFFORT, zlib.DEFLATED, _RAW_DEFLATE, 9, zlib.Z_FILTERED)
         told = [
-            np.array(self._nodes, ">u4").tobytes(),
             np.packbits(known).tobytes(),
             _planes(_folded(filled[:, :, 0])),
             _planes(_folded(np.diff(filled, axis=2))),
@@ -119,8 +118,19 @@ class Steps:
             self._step_ms,
             self._from_ms,
         )
-        body = header + deflate.compress(b"".join(told)) + deflate.flush()
+        nodes = np.array(self._nodes, ">u4").tobytes()
+        body = header + nodes + deflate.compress(b"".join(told)) + deflate.flush()
         return body + _CHECKSUM.pack(zlib.crc32(body))
+
+
+def read_nodes(body: bytes) -> Int64:
+    """The numbers of the nodes in a row, without unpacking it.
+
+    Raises:
+        ChunkError: the row is torn or changed, or of a version that is not known here.
+    """
+    header = _header(body)
+    return np.frombuffer(body, ">u4", header.nodes, _HEADER.size).astype(np.int64)
 
 
 def read_instant(body: bytes, at_ms: int) -> Instant:
@@ -130,41 +140,60 @@ def read_instant(body: bytes, at_ms: int) -> Instant:
     Raises:
         ChunkError: the row is torn or changed, or of a version that is not known here.
     """
-    known, values, nodes, from_ms, step_ms = _decoded(body)
-    steps = np.arange(values.shape[2], dtype=np.int64)
-    taken_ms = values[0] + from_ms + steps * step_ms
+    header = _header(body)
+    wanted = (at_ms - header.from_ms) // header.step_ms + 1
+    wanted = max(1, min(wanted, header.steps))  # nothing in later steps can fit
+    known, values = _decoded(body, header, wanted)
+    steps = np.arange(wanted, dtype=np.int64)
+    taken_ms = values[0] + header.from_ms + steps * header.step_ms
     fits = known[0] & (taken_ms <= at_ms)
     has = np.flatnonzero(fits.any(axis=1))
     # The last step that fits: the first one from behind.
-    step = values.shape[2] - 1 - fits[has, ::-1].argmax(axis=1)
+    step = wanted - 1 - fits[has, ::-1].argmax(axis=1)
     metrics = np.where(known[_KEYS:, has, step], values[_KEYS:, has, step], ABSENT)
-    return Instant(nodes[has], taken_ms[has, step], values[1, has, step], metrics.T)
+    return Instant(read_nodes(body)[has], taken_ms[has, step], values[1, has, step], metrics.T)
 
 
-def _decoded(body: bytes) -> tuple[NDArray[np.bool_], Int64, Int64, int, int]:
+class _Header(NamedTuple):
+    version: int
+    columns: int
+    nodes: int
+    steps: int
+    step_ms: int
+    from_ms: int
+
+
+def _header(body: bytes) -> _Header:
     if len(body) < _HEADER.size + _CHECKSUM.size:
         raise ChunkError(f"a row of {len(body)} bytes is torn")
     if _CHECKSUM.unpack(body[-_CHECKSUM.size :])[0] != zlib.crc32(body[: -_CHECKSUM.size]):
         raise ChunkError(f"a row of {len(body)} bytes does not match its checksum")
-    version, columns, count, steps, step_ms, from_ms = _HEADER.unpack_from(body)
-    if version != VERSION:
-        raise ChunkError(f"a row of version {version}; known here is {VERSION}")
-    shape = (columns + _KEYS, count, steps)
+    header = _Header._make(_HEADER.unpack_from(body))
+    if header.version != VERSION:
+        raise ChunkError(f"a row of version {header.version}; known here is {VERSION}")
+    return header
+
+
+def _decoded(body: bytes, header: _Header, wanted: int) -> tuple[NDArray[np.bool_], Int64]:
+    """[column, node, step] which values are known, and the values, of the first steps."""
+    _, columns, nodes, steps, *_ = header
+    shape = (columns + _KEYS, nodes, steps)
+    size = shape[0] * nodes * steps
     inflate = zlib.decompressobj(_RAW_DEFLATE)
+    begin = _HEADER.size + 4 * nodes
     try:
-        told = inflate.decompress(body[_HEADER.size : -_CHECKSUM.size], _LONGEST_BYTES)
-        nodes = np.frombuffer(told, ">u4", count).astype(np.int64)
-        size = shape[0] * count * steps
-        bits = np.frombuffer(told, np.uint8, -(-size // 8), 4 * count)
-        first, end = _read_planes(told, 4 * count + len(bits), shape[0] * count)
-        changes, _ = _read_planes(told, end, shape[0] * count * (steps - 1))
+        told = inflate.decompress(body[begin : -_CHECKSUM.size], _LONGEST_BYTES)
+        bits = np.frombuffer(told, np.uint8, -(-size // 8))
+        first, end = _read_planes(told, len(bits), shape[0] * nodes)
+        changes, _ = _read_planes(told, end, shape[0] * nodes * (steps - 1))
     except (zlib.error, ValueError, IndexError) as error:
         raise ChunkError(f"a row that cannot be read: {error}") from error
-    series = np.empty(shape, np.int64)
+    series = np.empty((*shape[:2], wanted), np.int64)
     series[:, :, 0] = _unfolded(first).reshape(shape[:2])
-    series[:, :, 1:] = _unfolded(changes).reshape(shape[0], count, steps - 1)
-    known = np.unpackbits(bits, count=size).view(np.bool_).reshape(shape)
-    return known, np.cumsum(series, axis=2), nodes, from_ms, step_ms
+    some = changes.reshape(*shape[:2], steps - 1)[:, :, : wanted - 1]
+    series[:, :, 1:] = _unfolded(some)
+    known = np.unpackbits(bits, count=size).view(np.bool_).reshape(shape)[:, :, :wanted]
+    return known, np.cumsum(series, axis=2)
 
 
 def _filled(values: Int64, known: NDArray[np.bool_]) -> Int64:

@@ -9,7 +9,7 @@ import sqlite3
 import sys
 import zlib
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -51,6 +51,9 @@ class FamilyEntry(NamedTuple):
 
 _ENTRIES: Final = msgspec.msgpack.Decoder(
     tuple[int, list[int], list[int], list[int], list[int], list[bool], list[bytes]]
+)
+_KEYS: Final = msgspec.msgpack.Decoder(
+    tuple[int, list[int], list[int], list[int], list[int], list[bool], msgspec.Raw]
 )
 _FAMILIES: Final = msgspec.msgpack.Decoder(tuple[int, list[int], list[str], list[int], list[bytes]])
 
@@ -116,6 +119,34 @@ def unpack_entries(nodes: bytes, body: bytes) -> list[Entry]:
         return [Entry._make(row) for row in rows]
     except (zlib.error, msgspec.DecodeError, ValueError) as error:
         raise _damaged(error) from error
+
+
+class Keys(NamedTuple):
+    """The samples of a row without their values, column by column, as in `Entry`."""
+
+    node: Sequence[int]
+    run: Sequence[int]
+    sequence: Sequence[int]
+    at_ms: Sequence[int]
+    period_ms: Sequence[int]
+    is_late: Sequence[bool]
+
+
+def unpack_keys(nodes: bytes, body: bytes) -> Keys:
+    """The same without the values, which are most of it.
+
+    Raises:
+        JournalError: the row is damaged.
+    """
+    try:
+        checksum, run, sequence, at_ms, period_ms, is_late, _ = _KEYS.decode(zlib.decompress(body))
+        node = _unpacked_nodes(nodes, checksum)
+    except (zlib.error, msgspec.DecodeError, ValueError) as error:
+        raise _damaged(error) from error
+    keys = Keys(node, run, sequence, at_ms, period_ms, is_late)
+    if any(len(column) != len(node) for column in keys):
+        raise JournalError("a damaged row of the journal: its columns differ in length")
+    return keys
 
 
 def pack_families(entries: Iterable[FamilyEntry]) -> tuple[bytes, bytes]:

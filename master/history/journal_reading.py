@@ -6,18 +6,21 @@ committed within a second of their time, late ones whenever they come.
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 from master.history.journal import (
     SHARDS,
     Entry,
     JournalError,
+    Keys,
     node_key,
     place_of,
     row_number,
     rows_of,
     shard_of,
     unpack_entries,
+    unpack_keys,
 )
 
 COMMITTED_WITHIN_ROWS: Final = 8
@@ -38,15 +41,22 @@ def entries_of(connection: sqlite3.Connection, node: int) -> list[Entry]:
     return [entry for row in rows for entry in _unpacked(*row) if entry.node == node]
 
 
-def all_entries(connection: sqlite3.Connection) -> Iterator[list[Entry]]:
-    """The whole journal, a shard at a time; damaged rows left out."""
-    for shard in range(SHARDS):
+def keys_of(connection: sqlite3.Connection, node: int | None) -> Iterator[list[Keys]]:
+    """What the journal has of one node, and perhaps of others, or of all: without values, a shard
+    at a time; damaged rows left out."""
+    key = None if node is None else node_key(node)
+    for shard in range(SHARDS) if node is None else (shard_of(node),):
         rows = connection.execute(
-            "SELECT nodes, body FROM journal WHERE number BETWEEN ? AND ?", rows_of(shard)
+            "SELECT nodes, body FROM journal WHERE number BETWEEN ? AND ?"
+            " AND (? IS NULL OR instr(nodes, ?))",
+            (*rows_of(shard), key, key),
         )
-        entries = [entry for row in rows for entry in _unpacked(*row)]
-        if entries:
-            yield entries
+        found: list[Keys] = []
+        for nodes, body in rows:
+            with suppress(JournalError):
+                found.append(unpack_keys(nodes, body))
+        if found:
+            yield found
 
 
 def latest_at(connection: sqlite3.Connection, at_ms: int) -> dict[int, Entry]:
