@@ -14,7 +14,7 @@ import psutil
 from heartline.control import Control
 from heartline.exits import Exit
 from master.history.database import connect_reader
-from master.history.journal_reading import all_entries
+from master.history.journal_reading import keys_of
 from shared.paths import StateFolder
 
 DEADLINE_S = 20.0
@@ -100,4 +100,6 @@ def gone(processes: Sequence[psutil.Process]) -> bool:
 def nodes_with_a_past(root: Path) -> int:
     """How many nodes the history has samples of."""
     with closing(connect_reader(StateFolder(root).history)) as connection:
-        return len({entry.node for entries in all_entries(connection) for entry in entries})
+        return len(
+            {node for rows in keys_of(connection, None) for keys in rows for node in keys.node}
+        )
