@@ -20,7 +20,7 @@ from master.history import backup, checking
 from master.history import known as known_numbers
 from master.history.database import connect_reader
 from master.history.files import Files
-from master.history.journal import last_place
+from master.history.journal import SHARDS, last_place
 from master.history.known import Known
 from master.history.numbers import Numbers
 from master.history.taken import Forget, LostSamples, Sample, TakenFamily
@@ -162,11 +162,15 @@ class History:
             nursery.start_soon(self._check_structure)
 
     async def flush(self) -> bool:
-        """Commits all that waits; False when the disk refuses it, and it goes on waiting."""
+        """Commits all that waits now; False when the disk refuses it, and it goes on waiting."""
         async with self._commit_lock:
-            while self._waiting:
-                if not await self._commit():
+            # What comes meanwhile waits for the next time, or the disk would never rest.
+            left = len(self._waiting)
+            while left > 0:
+                stored = await self._commit()
+                if not stored:
                     return False
+                left -= stored
         return True
 
     async def back_up(self, path: Path) -> None:
@@ -195,15 +199,19 @@ class History:
                 await trio.sleep(RETRY_S)
 
     async def _keep_up_for_ever(self) -> None:
+        good = 0
         while True:
             await trio.sleep(self._upkeep.pause_s)
             try:
                 await self._upkeep.step()
             except sqlite3.Error as error:
+                good = 0
                 await self._refused("upkeep", error)
                 await trio.sleep(RETRY_S)
             else:
-                self._accepted("upkeep")
+                good += 1
+                if good == SHARDS:  # that one shard has nothing to do says little
+                    self._accepted("upkeep")
 
     async def _check_structure(self) -> None:
         # The start does not wait for all of it.
@@ -215,7 +223,8 @@ class History:
         if reason:
             await self._repair(reason)
 
-    async def _commit(self) -> bool:
+    async def _commit(self) -> int:
+        """How many were stored; 0 when the disk refuses them."""
         # Under the lock. A cancellation while the batch is on no queue would lose it.
         batch = self._waiting.next_batch()
         try:
@@ -224,11 +233,11 @@ class History:
         except sqlite3.Error as error:
             self._waiting.put_back(batch)
             await self._refused("samples", error)
-            return False
+            return 0
         self._writer.stored()
         self._accepted("samples")
         batch.tell()
-        return True
+        return len(batch.entries)
 
     async def _refused(self, what: str, error: sqlite3.Error) -> None:
         if what not in self._refusing:

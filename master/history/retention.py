@@ -78,8 +78,17 @@ def drop_old(connection: sqlite3.Connection, settings: HistorySettings, now_wall
     last_ms = now_wall_ms - keep_ms(HOURS, settings)
     stretch_rows.drop_before(connection, last_ms)
     connection.execute("DELETE FROM lost WHERE last_ms < ?", (last_ms,))
-    connection.execute("DELETE FROM known WHERE last_ms < ?", (now_wall_ms - KNOWN_MS,))
+    _drop_boots(connection, now_wall_ms - KNOWN_MS)
     return False
+
+
+def _drop_boots(connection: sqlite3.Connection, before_ms: int) -> None:
+    connection.execute(
+        "DELETE FROM runs WHERE (node, boot_id) IN"
+        " (SELECT node, boot_id FROM known WHERE last_ms < ?)",
+        (before_ms,),
+    )
+    connection.execute("DELETE FROM known WHERE last_ms < ?", (before_ms,))
 
 
 def drop_oldest(connection: sqlite3.Connection) -> bool:

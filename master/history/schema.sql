@@ -83,6 +83,8 @@ CREATE TABLE stretches (
     PRIMARY KEY (node, from_ms)
 ) STRICT;
 
+CREATE INDEX stretches_by_time ON stretches (last_ms);
+
 -- Which samples are in chunks or have been, per boot of a host; those in the journal come on top.
 CREATE TABLE known (
     node      INTEGER NOT NULL,
@@ -91,6 +93,8 @@ CREATE TABLE known (
     intervals BLOB NOT NULL,
     PRIMARY KEY (node, boot_id)
 ) STRICT;
+
+CREATE INDEX known_by_time ON known (last_ms);
 
 -- What agents have told of samples that were taken and are no more.
 CREATE TABLE lost (
@@ -103,6 +107,8 @@ CREATE TABLE lost (
     last_ms  INTEGER NOT NULL,
     UNIQUE (node, run, first, last)
 ) STRICT;
+
+CREATE INDEX lost_by_time ON lost (last_ms);
 
 -- Numbers of nodes that were forgotten and whose rows are still being removed.
 CREATE TABLE forgotten (

@@ -27,7 +27,8 @@ class Upkeep:
         self.settings = settings
         self._files = files
         self._now_wall_ms = now_wall_ms
-        self._shard = 0
+        # By the clock, so that each has its turn however often the master is started.
+        self._shard = now_wall_ms() // round(self.pause_s * 1000) % SHARDS
         self._checked = checking.Cursor()
 
     def __repr__(self) -> str:

@@ -16,11 +16,13 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from master.history import compaction
 from master.history import waiting as waiting_module
 from master.history.family_chunks import unpack_families
 from master.history.history import COMMIT_S, FAMILY_EVERY_MS, RETRY_S
 from master.history.taken import LostSamples, size_bytes
 from shared.messages import FamilySample
+from shared.settings import HistorySettings
 from tests.master.history.histories import NOW_MS, Opened, count, journal, opened, sample, stored
 
 Result = TypeVar("Result")
@@ -88,6 +90,29 @@ async def test_nobody_is_told_before_the_disk_has_it(tmp_path: Path) -> None:
             assert history.confirmed == []
             disk.gate.set()
         assert history.confirmed == [1]
+
+
+async def test_what_comes_during_a_commit_waits_for_the_next_one(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    path = tmp_path / "history.db"
+    disk = Disk()
+    with opened(path, run_sync=disk) as history:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(history.history.run)
+            await wait_all_tasks_blocked()
+            history.take(sample(1))
+            disk.gate = trio.Event()
+            await trio.sleep(COMMIT_S)
+            await wait_all_tasks_blocked()
+            history.take(sample(2))
+            disk.gate.set()
+            await trio.sleep(COMMIT_S / 2)
+            assert history.confirmed == [1]
+            await trio.sleep(COMMIT_S)
+            assert history.confirmed == [1, 2]
+            nursery.cancel_scope.cancel()
+    assert count(path, "journal") == 2
 
 
 async def test_known_sample_is_confirmed_and_not_stored_again(tmp_path: Path) -> None:
@@ -234,6 +259,34 @@ async def test_refused_batch_leaves_nothing_behind_and_keeps_its_order(tmp_path:
         assert await history.history.flush()
         assert history.confirmed == [1, 2, 3]
     assert Counter(each.sequence for each in journal(path)) == {1: 1, 2: 1, 3: 1}
+
+
+async def test_failing_upkeep_is_told_once_holds_up_no_commit_and_is_made_up_for(
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    path = tmp_path / "history.db"
+    with opened(path, HistorySettings(compact_every_s=32)) as history:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(history.history.run)
+            with monkeypatch.context() as patch:
+                patch.setattr(compaction, "write", refuse)
+                for sequence in range(200):
+                    history.take(sample(sequence))
+                    await trio.sleep(1)
+                assert count(path, "chunks") == 0
+                assert len(history.confirmed) == 200
+                assert caplog.text.count("does not take the history") == 1
+            await trio.sleep(40)
+            assert count(path, "journal") == 0
+            assert caplog.text.count("does not take the history") == 1
+            nursery.cancel_scope.cancel()
+    assert stored(path) == {("aa11", sequence): 1 for sequence in range(200)}
 
 
 @pytest.mark.skipif(

@@ -61,7 +61,7 @@ class Killing:
         # Whatever may have been taken and was not confirmed comes again, and some that was.
         beyond = max([self.next_number, *told]) + 2_000
         missing = {*self.again, *range(self.next_number, beyond)} - told
-        self.again = sorted({*missing, *self.chance.sample(self.confirmed, 50)})
+        self.again = sorted({*missing, *self.chance.choices(self.confirmed or [0], k=50)})
         self.next_number = beyond
 
     def line(self) -> str:
