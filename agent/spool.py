@@ -66,7 +66,7 @@ class Spool:
         self._flights: deque[_Flight] = deque()
         self._replayed: dict[RunKey, Numbers] = {}
         self._told_s: dict[Loss, float] = {}
-        self._first_beat: int | None = None
+        self._beats = Numbers()
         self._window = 1
 
     def __repr__(self) -> str:
@@ -120,13 +120,12 @@ class Spool:
         self._flights.clear()
         self._replayed.clear()
         self._told_s.clear()
-        self._first_beat = None
+        self._beats = Numbers()
         self._window = 1
 
     def beat_sent(self, sequence: int, now_s: float) -> None:
         """This sample went out as a beat."""
-        if self._first_beat is None:
-            self._first_beat = sequence
+        self._beats.add(sequence)
         self._flights.append(_Flight(now_s, self.run, Numbers(sequence), is_replay=False))
 
     def next_batch(self, now_s: float) -> Batch | None:
@@ -179,9 +178,7 @@ class Spool:
 
     def beats_stored(self, stored: int) -> Numbers:
         """The beats of this link up to that number are stored: which samples that confirms."""
-        if self._first_beat is None:
-            return Numbers()
-        confirmed = self.unconfirmed(self.run).between(self._first_beat, stored)
+        confirmed = self._beats.between(0, stored).common(self.unconfirmed(self.run))
         self._confirm(self.run, confirmed)
         return confirmed
 

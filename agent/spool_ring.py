@@ -159,6 +159,8 @@ class Ring:
             return self._begin_segment()
         if self._descriptor is None:
             return self._go_on(self.segments[-1])
+        if not os.fstat(self._descriptor).st_nlink:  # somebody has tidied up
+            return self._begin_segment()
         return self._descriptor
 
     def _begin_segment(self) -> int:
@@ -175,7 +177,7 @@ class Ring:
     def _go_on(self, last: Segment) -> int:
         try:
             self._descriptor = os.open(last.path, os.O_RDWR)
-        except FileNotFoundError:  # somebody has tidied up
+        except FileNotFoundError:
             return self._begin_segment()
         if os.fstat(self._descriptor).st_size < last.size_bytes:
             return self._begin_segment()

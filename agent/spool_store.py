@@ -101,8 +101,9 @@ class SpoolStore:
     async def fetch(self, batch: Batch) -> list[Sample]:
         """The samples of a batch, ascending. What ought to be there and is not is lost; what the
         disk does not give now is left out. One task at a time."""
-        if self._ring is None or all(number in self._memory for number in batch.numbers):
-            return [self._memory[n] for n in batch.numbers if n in self._memory]
+        in_memory = self._in_memory(batch)
+        if self._ring is None or len(in_memory) == len(batch.numbers):
+            return list(in_memory.values())
         self._wanted, self._is_fetched = batch, trio.Event()
         self._work.set()
         try:
@@ -132,7 +133,8 @@ class SpoolStore:
             elif trio.current_time() >= self._retry_s:
                 await self._try(ring)
             if self._wanted is None:
-                with trio.move_on_at(self._retry_s if self._ailment else math.inf):
+                is_due_later = self._retry_s > trio.current_time()
+                with trio.move_on_at(self._retry_s if is_due_later else math.inf):
                     await self._work.wait()
 
     async def _try(self, ring: Ring) -> None:
@@ -145,12 +147,9 @@ class SpoolStore:
         except OSError as error:
             self._retry_s = trio.current_time() + RETRY_S
             self._failed(error)
-        else:
-            self._recovered()
 
     async def _give(self, ring: Ring, batch: Batch) -> None:
-        of_this_run = self._memory if batch.run == self._spool.run else {}
-        found = {number: of_this_run[number] for number in batch.numbers if number in of_this_run}
+        found = self._in_memory(batch)
         on_disk = batch.numbers.copy()
         for number in found:
             on_disk.discard(number)
@@ -165,6 +164,11 @@ class SpoolStore:
         self._wanted = None
         self._is_fetched.set()
 
+    def _in_memory(self, batch: Batch) -> dict[int, Sample]:
+        if batch.run != self._spool.run:
+            return {}
+        return {n: self._memory[n] for n in batch.numbers if n in self._memory}
+
     async def _write(self, ring: Ring) -> None:
         while self._memory or self._has_new_losses:
             samples = list(islice(self._memory.values(), WRITTEN_AT_ONCE))
@@ -175,6 +179,7 @@ class SpoolStore:
             except OSError:
                 self._has_new_losses |= bool(losses)
                 raise
+            self._recovered()
             for sample in samples:
                 self._memory.pop(sample.sequence, None)
 

@@ -33,6 +33,9 @@ def power_cut_before(step: int) -> Generator[None]:
 
     with (
         mock.patch.object(os, "open", counted(os.open)),
+        mock.patch.object(os, "write", counted(os.write)),
+        mock.patch.object(os, "truncate", counted(os.truncate)),
+        mock.patch.object(os, "ftruncate", counted(os.ftruncate)),
         mock.patch.object(os, "fsync", counted(os.fsync)),
         mock.patch.object(Path, "replace", counted(Path.replace)),
         mock.patch.object(Path, "unlink", counted(Path.unlink)),
