@@ -45,6 +45,9 @@ SPOOL_MS: Final = 2 * 86_400_000
 POINT_BYTES: Final = 30
 """What a step of one metric takes in an answer, at most; and what it takes besides."""
 
+POINTS_OVER: Final = 1.5
+"""So many times the steps that are wanted there may be (`master.history.series`)."""
+
 _ROOM_BYTES: Final = TRANSFER_LIMIT_BYTES - 16 * 1024
 
 _GONE: Final = frozenset({State.LEFT, State.REVOKED, State.NEVER_SEEN})
@@ -162,7 +165,7 @@ class PastRequests:
             [_COLUMNS[name] for name in question.metrics],
             question.from_wall_ms,
             question.to_wall_ms,
-            max(1, min(question.points, _ROOM_BYTES // per_step - 1)),
+            max(1, min(question.points, int(_ROOM_BYTES / per_step / POINTS_OVER) - 1)),
         )
         return series_of(question, node, data)
 

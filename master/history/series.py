@@ -37,9 +37,10 @@ class Span:
         return max(1, self.to_ms - self.from_ms)
 
     def step_ms(self, tier: Tier) -> int:
-        """The steps that a tier is shown in: whole numbers of its buckets."""
+        """The steps that a tier is shown in: whole numbers of its buckets, so many that there are
+        about as many steps as are wanted, one and a half times that at most."""
         unit_ms = tier.tier_ms or FINEST_STEP_MS
-        return unit_ms * max(1, -(-self.length_ms // (self.points * unit_ms)))
+        return unit_ms * max(1, round(self.length_ms / (self.points * unit_ms)))
 
 
 @dataclass(frozen=True, eq=False)
