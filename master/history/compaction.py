@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from master.history import chunk_rows, instant_rows, marked, stretch_rows
+from master.history import chunk_rows, instant_rows, known_rows, marked, stretch_rows
 from master.history.chunk_rows import ChunkRow, DamagedRow, FamilyRow
 from master.history.family_chunks import WINDOW_MS as FAMILY_WINDOW_MS
 from master.history.family_chunks import KeptFamily
@@ -189,11 +189,14 @@ def _write_known(connection: sqlite3.Connection, compaction: Compaction) -> None
         row = connection.execute(
             "SELECT last_ms, intervals FROM known WHERE node = ? AND boot_id = ?", (node, boot_id)
         ).fetchone()
-        last_ms, intervals = row or (compaction.last_ms[node], b"")
-        whole = Intervals.from_bytes(intervals)
+        last_ms = compaction.last_ms[node]
+        whole = Intervals()
+        if row is not None:
+            last_ms = max(last_ms, row[0])
+            whole = known_rows.read(connection, node, boot_id, row[1])
         for sequence in sequences:
             whole.add(sequence)
         connection.execute(
             "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)",
-            (node, boot_id, max(last_ms, compaction.last_ms[node]), whole.to_bytes()),
+            (node, boot_id, last_ms, known_rows.pack(whole)),
         )

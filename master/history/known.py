@@ -3,6 +3,7 @@
 import sqlite3
 from typing import Final
 
+from master.history import known_rows
 from master.history.intervals import Intervals
 from master.history.journal import JournalError, unpack_entries
 
@@ -41,10 +42,6 @@ class Known:
         """None of this node are there any more."""
         self._boots.pop(node_id, None)
 
-    def forget_boot(self, node_id: str, boot_id: str) -> None:
-        """None of this boot are there any more."""
-        self._boots.get(node_id, {}).pop(boot_id, None)
-
 
 def load(connection: sqlite3.Connection) -> Known:
     """What is on disk: in chunks, or once was, and in the journal.
@@ -53,10 +50,11 @@ def load(connection: sqlite3.Connection) -> Known:
         sqlite3.Error: it cannot be read.
     """
     known = Known()
-    for node_id, boot_id, packed in connection.execute(
-        "SELECT node_id, boot_id, intervals FROM known JOIN nodes ON nodes.number = known.node"
+    for node, node_id, boot_id, packed in connection.execute(
+        "SELECT number, node_id, boot_id, intervals"
+        " FROM known JOIN nodes ON nodes.number = known.node"
     ):
-        known.put(node_id, boot_id, Intervals.from_bytes(packed))
+        known.put(node_id, boot_id, known_rows.read(connection, node, boot_id, packed))
     runs = {
         number: known.intervals(node_id, boot_id)
         for number, node_id, boot_id in connection.execute(

@@ -90,7 +90,7 @@ CREATE TABLE known (
     node      INTEGER NOT NULL,
     boot_id   TEXT NOT NULL,
     last_ms   INTEGER NOT NULL,
-    intervals BLOB NOT NULL,
+    intervals BLOB NOT NULL,     -- known_rows.py
     PRIMARY KEY (node, boot_id)
 ) STRICT;
 

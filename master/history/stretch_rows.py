@@ -3,6 +3,7 @@
 Called within the transactions of compaction and retention; a few dozen bytes a row.
 """
 
+import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,8 @@ import msgspec
 from master.history.stretches import Stretch, joined
 
 DAY_MS: Final = 86_400_000
+
+_log: Final = logging.getLogger(__name__)
 
 _ROWS: Final = msgspec.msgpack.Decoder(list[Stretch])
 
@@ -26,7 +29,7 @@ def keep(connection: sqlite3.Connection, node: int, stretches: Iterable[Stretch]
         row = connection.execute(
             "SELECT body FROM stretches WHERE node = ? AND from_ms = ?", (node, day_ms)
         ).fetchone()
-        whole = joined([*added, *([] if row is None else _ROWS.decode(row[0]))])
+        whole = joined([*added, *([] if row is None else _decoded(node, row[0]))])
         connection.execute(
             "INSERT OR REPLACE INTO stretches VALUES (?, ?, ?, ?)",
             (
@@ -53,7 +56,7 @@ def read(
             "   WHERE node = :node AND from_ms >= :to), :to)",
             {"node": node, "from_day": from_ms // DAY_MS * DAY_MS, "to": to_ms},
         )
-        found[node] = [stretch for (body,) in rows for stretch in _ROWS.decode(body)]
+        found[node] = [stretch for (body,) in rows for stretch in _decoded(node, body)]
     return found
 
 
@@ -65,3 +68,11 @@ def drop_before(connection: sqlite3.Connection, before_ms: int) -> None:
 def forget(connection: sqlite3.Connection, node: int) -> None:
     """Drops all of a node."""
     connection.execute("DELETE FROM stretches WHERE node = ?", (node,))
+
+
+def _decoded(node: int, body: bytes) -> list[Stretch]:
+    try:
+        return _ROWS.decode(body)
+    except msgspec.DecodeError as error:
+        _log.error("damaged stretches are left out", extra={"node": node, "error": str(error)})
+        return []

@@ -253,6 +253,25 @@ async def test_checks_go_through_all_chunks_and_set_damaged_ones_aside(
     assert sum(stored(path).values()) == 8 * 5
 
 
+async def test_damaged_account_of_what_is_known_is_made_anew_from_the_chunks(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "history.db"
+    with opened(path) as history:
+        await history.store(sample(1), sample(2, started_mono_ms=2_000), sample(3, "bb22"))
+        await history.compact()
+        history.files._writer.execute("UPDATE known SET intervals = CAST(intervals || 'x' AS BLOB)")
+        history.files._writer.execute("UPDATE stretches SET body = x'c1'")
+        await history.store(sample(5))
+        await history.compact()
+        history.files._writer.execute("UPDATE known SET intervals = x''")
+    with opened(path) as history:
+        known = [each for each in range(7) if history.history.has("aa11", "boot", each)]
+        assert known == [1, 2, 5]
+        assert history.history.has("bb22", "boot", 3)
+        assert not history.history.has("bb22", "boot", 1)
+
+
 def damage(connection: sqlite3.Connection, which: str) -> None:
     """Changes a byte in the middle of chunks."""
     for number, body in connection.execute(
