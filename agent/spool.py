@@ -11,7 +11,6 @@ ended but what was confirmed on it.
 
 import math
 from collections import deque
-from collections.abc import Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -37,7 +36,8 @@ oldest are forgotten, and what they tell shows as never collected."""
 
 
 class Batch(Struct, frozen=True):
-    """Samples of one run that are to be replayed together."""
+    """Samples of one run that are to be replayed together. Their numbers follow each other: what
+    confirms one batch, by its first and last number, confirms nothing that was sent in another."""
 
     run: RunKey
     numbers: Numbers
@@ -140,25 +140,18 @@ class Spool:
                 if flight.run == run:
                     free.discard_all(flight.numbers)
             if free:
-                return Batch(run, free.least(BATCH_SAMPLES))
+                first, last = next(free.stretches())
+                return Batch(run, Numbers(first, min(last, first + BATCH_SAMPLES - 1)))
         return None
 
-    def replayed(self, run: RunKey, numbers: Iterable[int], now_s: float) -> None:
+    def replayed(self, run: RunKey, numbers: Numbers, now_s: float) -> None:
         """These samples of a batch went out in a `Replay`."""
-        sent = Numbers()
-        for number in numbers:
-            sent.add(number)
-        if sent:
-            self._flights.append(_Flight(now_s, run, sent, is_replay=True))
-            self._replayed.setdefault(run, Numbers()).add_all(sent)
+        self._flights.append(_Flight(now_s, run, numbers.copy(), is_replay=True))
+        self._replayed.setdefault(run, Numbers()).add_all(numbers)
 
     def put_off(self, batch: Batch, now_s: float) -> None:
-        """What is left of a batch cannot be read now: its turn comes again as if it had been
-        sent."""
+        """A batch cannot be read now: its turn comes again as if it had been sent."""
         left = self.unconfirmed(batch.run).common(batch.numbers)
-        for flight in self._flights:
-            if flight.run == batch.run:
-                left.discard_all(flight.numbers)
         if left:
             self._flights.append(_Flight(now_s, batch.run, left, is_replay=False))
 

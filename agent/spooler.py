@@ -5,6 +5,7 @@ What is told here follows docs/protocol.md, "Samples that were not stored"; the 
 docs/decisions/0018-no-sample-lost.md.
 """
 
+import itertools
 import random
 from typing import Final
 
@@ -13,6 +14,7 @@ import trio
 
 from agent.clocks import ReadClocks, read_clocks
 from agent.greeting import AgentLink
+from agent.numbers import Numbers
 from agent.spool import Batch, Spool
 from agent.spool_clock import SpoolClock
 from agent.spool_records import Loss, RunKey, Sample
@@ -110,7 +112,7 @@ class Spooler:
                 await self._changed.wait()
 
     async def _send(self, link: AgentLink, batch: Batch) -> None:
-        samples = await self._store.fetch(batch)
+        samples = consecutive(await self._store.fetch(batch))
         now_s, mono_ms = trio.current_time(), self._clock.now()
         spooled = [
             m.Spooled(
@@ -121,10 +123,11 @@ class Spooler:
             )
             for sample in samples
         ]
-        if spooled and not link.post_bulk(m.Replay(*batch.run, tuple(spooled))):
-            return  # there is no room now
-        self._spool.replayed(batch.run, [sample.sequence for sample in samples], now_s)
-        self._spool.put_off(batch, now_s)
+        if not samples:
+            self._spool.put_off(batch, now_s)
+        elif link.post_bulk(m.Replay(*batch.run, tuple(spooled))):
+            sent = Numbers(samples[0].sequence, samples[-1].sequence)
+            self._spool.replayed(batch.run, sent, now_s)
 
     def _tell(self, link: AgentLink, losses: list[Loss]) -> None:
         mono_ms = self._clock.now()
@@ -138,3 +141,9 @@ class Spooler:
                     mono_ms(loss.boot_id, loss.last_boot_ms, loss.last_wall_ms),
                 )
             )
+
+
+def consecutive(samples: list[Sample]) -> list[Sample]:
+    """The first of these samples, up to where a number is missing."""
+    due = itertools.count(samples[0].sequence if samples else 0)
+    return [each for each, number in zip(samples, due, strict=False) if each.sequence == number]

@@ -21,11 +21,13 @@ from hypothesis.stateful import (
 
 from agent import spool_store
 from agent.clocks import Instant
+from agent.numbers import Numbers
 from agent.spool import RESEND_S, Spool
 from agent.spool_clock import SpoolClock
 from agent.spool_records import RunKey, Sample
 from agent.spool_ring import Ring, segment_files
 from agent.spool_store import SpoolStore
+from agent.spooler import consecutive
 from tests.agent.spool_samples import no_threads, sample
 
 LIMIT_BYTES = 64 * 300
@@ -195,11 +197,13 @@ class AgentAndDisk(RuleBasedStateMachine):
         sent = [each for each in self.store._fetched if each.sequence in left]
         assert sent == [self.taken[batch.run][each.sequence] for each in sent]
         assert sent == sorted(sent, key=lambda each: each.sequence)
+        sent = consecutive(sent)
         numbers = [each.sequence for each in sent]
-        self.spool.replayed(batch.run, numbers, self.now_s)
-        self.spool.put_off(batch, self.now_s)
         if numbers:
+            self.spool.replayed(batch.run, Numbers(numbers[0], numbers[-1]), self.now_s)
             self.on_the_way.append((batch.run, numbers))
+        else:
+            self.spool.put_off(batch, self.now_s)
 
     @precondition(lambda self: self.on_the_way)
     @rule(data=st.data(), is_heard=st.booleans())
