@@ -77,6 +77,7 @@ class PastRequests:
         self._queries = queries
         self._back_up = back_up
         self._states = PastStates(context.store)
+        self._is_backing_up = False
 
     async def answer(self, question: Question, viewer: Viewer, send: Send) -> None:
         """Sends the answer to one question, or `Failed` when there is none."""
@@ -101,15 +102,24 @@ class PastRequests:
                 await send(await self._samples(question))
             case m.GetCoverage():
                 await self._coverage(question, send)
-            case m.BackUp(number, path):
+            case m.BackUp():
                 if not viewer.may_operate:
                     raise not_allowed(self._context, viewer, question)
-                target = Path(path)
-                if not target.is_absolute():
-                    raise FailureError("bad-request", f"{clean(path)!r} is no absolute path")
-                size_bytes = await self._back_up(target)
-                self._context.audit.record("backed-up", path=clean(path), bytes=size_bytes)
-                await send(m.Done(number, str(size_bytes)))
+                await send(await self._write_backup(question))
+
+    async def _write_backup(self, order: m.BackUp) -> m.Done:
+        target = Path(order.path)
+        if not target.is_absolute():
+            raise FailureError("bad-request", f"{clean(order.path)!r} is no absolute path")
+        if self._is_backing_up:
+            raise FailureError("busy", "a backup is being written already")
+        self._is_backing_up = True
+        try:
+            size_bytes = await self._back_up(target)
+        finally:
+            self._is_backing_up = False
+        self._context.audit.record("backed-up", path=clean(order.path), bytes=size_bytes)
+        return m.Done(order.request, str(size_bytes))
 
     # --- at an instant ----------------------------------------------------------------------------
 

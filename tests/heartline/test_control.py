@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from heartline import control as control_module
 from heartline.control import Control
 from heartline.exits import Exit, NotFoundError, UnreachableError, exit_of
 from shared import messages as m
@@ -162,3 +163,65 @@ def test_events_are_followed_until_the_master_goes(tmp_path: Path) -> None:
 
 def info(number: int) -> m.NodeInfo:
     return m.NodeInfo(f"{number:016x}", f"node-{number}", {}, "n" * 1000, "", "", 0)
+
+
+# --- the past ------------------------------------------------------------------------------------
+
+
+def piece(request: int, *, is_last: bool) -> m.CoverageOf:
+    return m.CoverageOf(request, (), is_last)
+
+
+def test_all_pieces_of_an_answer_are_gathered(tmp_path: Path) -> None:
+    def answer(message: m.FromClient) -> Iterable[m.FromMaster]:
+        if isinstance(message, m.GetCoverage):
+            yield piece(message.request, is_last=False)
+            yield m.Ping(7)
+            yield piece(message.request + 1, is_last=True)
+            yield piece(message.request, is_last=False)
+            yield piece(message.request, is_last=True)
+
+    with FakeMaster(tmp_path, answer) as master, Control.open(master.folder) as control:
+        found = control.gather(lambda request: m.GetCoverage(request, "", 0, 1), m.CoverageOf)
+    assert [each.last for each in found] == [False, False, True]
+
+
+def test_pieces_that_cease_are_given_up_in_time(tmp_path: Path) -> None:
+    def answer(message: m.FromClient) -> Iterable[m.FromMaster]:
+        if isinstance(message, m.GetCoverage):
+            yield piece(message.request, is_last=False)
+
+    with (
+        FakeMaster(tmp_path, answer) as master,
+        Control.open(master.folder) as control,
+        pytest.raises(UnreachableError, match="has not answered"),
+    ):
+        control.gather(lambda request: m.GetCoverage(request, "", 0, 1), m.CoverageOf, 0.1)
+
+
+def test_order_that_takes_long_is_waited_for_while_the_master_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control_module, "PING_AFTER_S", 0.02)
+
+    def answer(message: m.FromClient) -> Iterable[m.FromMaster]:
+        if isinstance(message, m.Ping):
+            yield m.Pong(message.token)
+            if sum(isinstance(each, m.Ping) for each in master.received) == 3:
+                yield m.Done(1, "512")
+
+    with FakeMaster(tmp_path, answer) as master, Control.open(master.folder) as control:
+        assert control.wait(lambda request: m.BackUp(request, "/b.tar")).text == "512"
+
+
+def test_order_that_failed_says_why(tmp_path: Path) -> None:
+    def answer(message: m.FromClient) -> Iterable[m.FromMaster]:
+        if isinstance(message, m.BackUp):
+            yield m.Failed(message.request, "busy", "a backup is being written already")
+
+    with (
+        FakeMaster(tmp_path, answer) as master,
+        Control.open(master.folder) as control,
+        pytest.raises(UserError, match="already"),
+    ):
+        control.wait(lambda request: m.BackUp(request, "/b.tar"))

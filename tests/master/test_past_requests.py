@@ -9,6 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from master.history.queries import Queries
+from master.past_requests import PastRequests
+from master.requests import Viewer
 from shared import messages as m
 from shared.connection import TRANSFER_LIMIT_BYTES
 from shared.inventory import Inventory
@@ -20,6 +23,7 @@ from tests.master.assembled import (
     Client,
     assembled,
     beat,
+    inline,
     memory_store,
     virtual_wall_ms,
 )
@@ -304,3 +308,32 @@ async def test_backup_is_for_the_operator(tmp_path: Path, autojump_clock: MockCl
         assert (await viewer.ask(order, m.Failed)).code == "not-allowed"
         assert not (tmp_path / "b.tar").exists()
         assert "BackUp" in master.audit_path.read_text()
+
+
+async def test_only_one_backup_is_written_at_a_time(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        answers: list[m.ToViewer] = []
+
+        async def slow(target: Path) -> int:
+            await trio.sleep(100)
+            return 512
+
+        async def send(answer: m.ToViewer) -> None:
+            answers.append(answer)
+
+        queries = Queries(master.history.path, inline)
+        past = PastRequests(master.context, master.registry, queries, slow)
+        operator = Viewer("", "local", may_operate=True, send_event=lambda _number, _event: None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(past.answer, m.BackUp(1, "/b.tar"), operator, send)
+            await trio.sleep(1)
+            await past.answer(m.BackUp(2, "/c.tar"), operator, send)
+        await past.answer(m.BackUp(3, "/d.tar"), operator, send)
+        assert answers == [
+            m.Failed(2, "busy", "a backup is being written already"),
+            m.Done(1, "512"),
+            m.Done(3, "512"),
+        ]
+        assert "/d.tar" in master.audit_path.read_text()
