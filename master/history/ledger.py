@@ -26,6 +26,9 @@ UNDER_WAY_MS: Final = 2_000
 """A sample that is due is under way for so long before it counts as awaited: what a line, a commit
 and the confirmation of it take."""
 
+USUAL_PERIOD_MS: Final = 5_000
+"""How far apart samples are when nothing that is there says it: as agents take them by default."""
+
 
 class Account(NamedTuple):
     """What is known of one node, in any order."""
@@ -215,24 +218,27 @@ def _in_order(stretches: Iterable[Stretch], losses: Iterable[Loss]) -> list[_Kno
     told: defaultdict[int, list[Loss]] = defaultdict(list)
     for loss in losses:
         told[loss.run].append(loss)
+    stored = [known for run in by_run.values() for known in run]
+    usual_ms = max((known.period_ms for known in stored), default=USUAL_PERIOD_MS)
     for run, lost in told.items():
-        by_run[run] += _not_stored(lost, by_run[run])
+        by_run[run] += _not_stored(lost, by_run[run], usual_ms)
     for known in by_run.values():
         known.sort(key=lambda each: each.first)
     runs = sorted(by_run.values(), key=lambda known: (known[0].first_wall_ms, known[0].run))
     return [each for known in runs for each in known]
 
 
-def _not_stored(losses: list[Loss], stored: list[_Known]) -> Iterator[_Known]:
+def _not_stored(losses: list[Loss], stored: list[_Known], usual_ms: int) -> Iterator[_Known]:
     """The numbers of one run's losses that are not there all the same, each once: an agent drops
-    what it has sent before it knows what has arrived, and tells again of what was told."""
+    what it has sent before it knows what has arrived, and tells again of what was told. A single
+    one is as far from the next as the run's others are, or else as is usual."""
     taken = sorted((each.first, each.last) for each in stored)
-    periods = {each.period_ms for each in stored}
+    single_ms = max((each.period_ms for each in stored), default=usual_ms)
     for loss in sorted(losses, key=lambda loss: loss.first):
         period_ms = (loss.last_wall_ms - loss.first_wall_ms) // max(1, loss.last - loss.first)
         whole = _Known(
             loss.run, loss.first, loss.last, loss.first_wall_ms, loss.last_wall_ms,
-            period_ms or max(periods, default=1), LOST,
+            period_ms or single_ms, LOST,
         )  # fmt: skip
         number = loss.first
         for first, last in taken:

@@ -154,6 +154,17 @@ def test_run_of_which_nothing_is_left_but_what_was_told_is_in_the_account() -> N
     assert counts(found) == (15, 0, 6, 10 + 14, 0)
 
 
+def test_single_sample_that_is_all_that_a_run_lost_is_one_period_long() -> None:
+    kept = [*stretches(range(5), run=1), *stretches(range(11, 16), run=3)]
+    found = tally(kept, [Loss(2, 70, 70, at(7), at(7))], {1: 0, 2: 70, 3: 11})
+    assert counts(found) == (10, 0, 1, 5, 0)
+    assert [(gap.kind, gap.samples) for gap in found.gaps] == [
+        ("never-collected", 2),
+        ("lost", 1),
+        ("never-collected", 3),
+    ]
+
+
 def test_loss_that_is_told_again_and_that_came_all_the_same_counts_once_or_not_at_all() -> None:
     told = [Loss(1, 8, 12, at(8), at(12)), Loss(1, 11, 13, at(11), at(13))]
     found = tally(stretches([*range(10), *range(13, 20)]), told)
