@@ -1,5 +1,8 @@
 """The tables of `docs/dashboard.md`, made from the bindings, columns and measures themselves."""
 
+from textual.binding import BindingType
+from textual.dom import DOMNode
+
 from docs.struct_tables import table
 from tui.app import Dashboard
 from tui.columns import COLUMNS, DEFAULT
@@ -11,6 +14,7 @@ from tui.screens.columns import ColumnsScreen
 from tui.screens.events import EventsScreen
 from tui.screens.fleet import FleetScreen
 from tui.screens.node import NodeScreen
+from tui.screens.timed import TimedScreen
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.honeycomb import Honeycomb
 from tui.widgets.sheet import Sheet
@@ -21,9 +25,17 @@ _PLACES = (
     ("Fleet, as a table", (FleetTable,)),
     ("Fleet, as a honeycomb", (Honeycomb,)),
     ("Node", (NodeScreen, Sheet)),
+    ("Fleet and node, in the past", (TimedScreen,)),
     ("Events", (EventsScreen, Sheet)),
     ("Choice of columns", (ColumnsScreen,)),
 )
+
+
+def _own(owner: type[DOMNode]) -> list[BindingType]:
+    """The bindings of a class, without those of the past that it has to name again."""
+    if owner is TimedScreen:
+        return TimedScreen.BINDINGS
+    return [binding for binding in owner.BINDINGS if binding not in TimedScreen.BINDINGS]
 
 
 def keys() -> str:
@@ -33,7 +45,7 @@ def keys() -> str:
         rows = [
             (" ".join(f"`{key}`" for key in use.keys), use.meaning)
             for owner in owners
-            for use in uses_of(owner.BINDINGS)
+            for use in uses_of(_own(owner))
         ]
         parts += (f"### {place}", table(("keys", "do"), rows))
     return "\n\n".join(parts)

@@ -60,7 +60,7 @@ STORY: Final = (
     Step("Enter", 0.8),
     Step("Enter", 7.0),
     Step("6", 4.0),
-    Step("t", 4.0),
+    Step("v", 4.0),
     Step("Escape", 1.0),
     Step("Escape", 1.0),
     Step("g", 0.5),

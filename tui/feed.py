@@ -7,14 +7,15 @@ frames costs one painting. What somebody wants to see beyond the fleet is asked 
 for again on every new link.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Final
+from typing import Final, NamedTuple
 
 from textual.message import Message
 
 from shared.messages import (
     Delta,
+    Event,
     Events,
     FocusInventory,
     FocusNode,
@@ -35,9 +36,12 @@ from tui.journal import Journal
 from tui.link import Link, LinkState
 from tui.mass import Mass, Masses
 from tui.moment import Moment
+from tui.node import Node
 from tui.outages import BEARING, OUTAGES_ASKED, Record
+from tui.past import FIRST_REQUEST, Past
 from tui.pause import Pause
-from tui.trail import Trails
+from tui.since import fleet_wall_ms
+from tui.trail import Trail, Trails
 
 FLEET_EVENTS: Final = 500
 NODE_EVENTS: Final = 200
@@ -56,6 +60,14 @@ class PictureChanged(Message):
         return isinstance(message, PictureChanged)
 
 
+class CloseUp(NamedTuple):
+    """One node, as its pages need it."""
+
+    focus: Focus
+    events: Sequence[Event]
+    record: Record | None
+
+
 class Feed:
     """A `Viewer` that keeps what it is told."""
 
@@ -68,6 +80,7 @@ class Feed:
         """How reliably the node in focus is there."""
         self.journal = Journal()
         self.pause: Pause | None = None
+        self.past: Past | None = None
         self._fleet = Fleet()
         self._trails = Trails()
         self._masses = Masses(self.journal)
@@ -75,11 +88,14 @@ class Feed:
         self._changed = changed
         self._send = send
         self._requests = count(1)
+        self._past_requests = count(FIRST_REQUEST)
         self._follows_events = False
 
     @property
     def fleet(self) -> Fleet:
-        """The fleet to show: as it is, or as it was when the user held it."""
+        """The fleet to show: as it is, as it was when the user held it, or as it was then."""
+        if self.past:
+            return self.past.fleet
         return self.pause.fleet if self.pause else self._fleet
 
     def now_s(self) -> float:
@@ -92,19 +108,57 @@ class Feed:
 
     def moment(self) -> Moment:
         """The instant to show."""
-        if self.pause:
-            return self.pause.moment
-        return self._fleet.moment(self._clock.mono_s(), self._clock.wall_ms())
+        if self.past:
+            return self.past.moment
+        return self.pause.moment if self.pause else self._present()
+
+    def node(self, node_id: str) -> Node | None:
+        """A node as it is to be shown; None: there is, or was, no such node."""
+        return self.past.node(node_id) if self.past else self.fleet.node(node_id)
+
+    def close_up(self, live: Focus) -> CloseUp:
+        """What is known of a node from close by, now or then."""
+        events = self.journal.of(live.node_id)
+        if self.past is None:
+            return CloseUp(live, events, self.record)
+        at_ms = self.past.moment.wall_ms
+        told = [event for event in events if event.wall_ms <= at_ms]
+        record = None if self.record is None else self.record.until(at_ms)
+        return CloseUp(self.past.focus or Focus(live.node_id, Trail()), told, record)
+
+    def master_wall_ms(self) -> int:
+        """What the master's wall clock says now."""
+        return fleet_wall_ms(self._fleet, self._present())
 
     def mass(self) -> Mass | None:
         """Whether many nodes have just gone at once."""
-        return self._masses.latest(self._fleet, self.moment())
+        return None if self.past else self._masses.latest(self._fleet, self.moment())
+
+    def _present(self) -> Moment:
+        return self._fleet.moment(self._clock.mono_s(), self._clock.wall_ms())
 
     # --- what the user wants to see ------------------------------------------------------------
 
     def hold(self) -> None:
         """Holds the picture, or goes on with it."""
-        self.pause = None if self.pause else Pause(self._fleet.still(), self.moment())
+        self.pause = None if self.pause else Pause(self._fleet.still(), self._present())
+        self._changed()
+
+    def begin_past(self) -> Past:
+        """Goes into the past, or stays there. No agent is asked to measure finely for it."""
+        if self.past is None:
+            now_ms = self.master_wall_ms()
+            before, moment = self.fleet.still(), self.moment()
+            self.past = Past(before, moment, now_ms, self._send, self._past_requests)
+            if self.focus is not None:
+                self._send(FocusNode(""))
+                self.past.open_node(self.focus.node_id, now_ms, self.now_s())
+        return self.past
+
+    def end_past(self) -> None:
+        """Back to the present."""
+        self.past = None
+        self._ask_for_focus()
         self._changed()
 
     def open_node(self, node_id: str) -> Focus:
@@ -113,12 +167,17 @@ class Feed:
         self.record = Record(node_id)
         self._remember(node_id)
         self._ask_for_focus()
+        if self.past:
+            self.past.open_node(node_id, self.master_wall_ms(), self.now_s())
         return self.focus
 
     def close_node(self) -> None:
         """Looks at the fleet only."""
         self.focus = self.record = None
-        self._send(FocusNode(""))
+        if self.past:
+            self.past.open_node("", self.master_wall_ms(), self.now_s())
+        else:
+            self._send(FocusNode(""))
 
     def follow_events(self) -> None:
         """Has events told from now on, and the latest of those that were."""
@@ -138,10 +197,14 @@ class Feed:
         elif not was_live:
             self._ask_for_focus()
             self._ask_for_events()
+            if self.past:
+                self.past.linked_again(self.now_s())
         self._changed()
 
     def on_message(self, message: FromMaster, received_s: float) -> None:
         """See `tui.link.Viewer`. What is not meant to be shown is left for others."""
+        if self._is_about_past(message, received_s):
+            return
         match message:
             case Snapshot():
                 self._apply_snapshot(message, received_s)
@@ -164,6 +227,13 @@ class Feed:
                 return
         self._changed()
 
+    def _is_about_past(self, message: FromMaster, received_s: float) -> bool:
+        if self.past and self.past.take(message, received_s):
+            self._changed()
+            return True
+        # What answers a question about the past that nobody waits for any more.
+        return isinstance(message, Outages) and message.request >= FIRST_REQUEST
+
     def _apply_snapshot(self, message: Snapshot, received_s: float) -> None:
         before_ms = self._fleet.moment(received_s, 0).master_mono_ms
         self._fleet.apply(message, received_s)
@@ -181,7 +251,8 @@ class Feed:
 
     def _ask_for_focus(self) -> None:
         if self.focus is not None:
-            self._send(FocusNode(self.focus.node_id))
+            if self.past is None:
+                self._send(FocusNode(self.focus.node_id))
             self._send(ListEvents(next(self._requests), NODE_EVENTS, self.focus.node_id))
             self._ask_for_record()
             self.follow_events()

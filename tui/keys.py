@@ -29,6 +29,10 @@ _NAMES: Final[Mapping[str, str]] = {
     "minus": "-",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
+    "left_curly_bracket": "{",
+    "right_curly_bracket": "}",
+    "shift+left": "Shift-←",
+    "shift+right": "Shift-→",
 }
 
 

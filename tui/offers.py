@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
 
+from shared.instants import InstantError
 from tui.columns import COLUMNS
 from tui.commands import SHOWN_MOST, Command
 from tui.filters import FilterError, parse_filter
 from tui.keys import key_name
+from tui.past_words import instant
+from tui.screens.timed import TimedScreen
 from tui.themes import TITLES
 
 if TYPE_CHECKING:
@@ -23,6 +26,7 @@ def offers(app: "Dashboard", beneath: Screen[Any], typed: str) -> Iterator[Comma
         yield Command(f"theme {title}", "Colours", partial(app.use_theme, name))
     yield Command("columns", "Choose the columns", app.action_columns, "c")
     fleet = app.fleet_screen
+    timed = beneath if isinstance(beneath, TimedScreen) else fleet
     for column in COLUMNS:
         if column.key != "state":
             sort = partial(fleet.sort_by, column.key)
@@ -36,6 +40,13 @@ def offers(app: "Dashboard", beneath: Screen[Any], typed: str) -> Iterator[Comma
         yield _filtering(app, rest)
     else:
         yield Command("filter", "Filter the fleet: filter TERMS", fleet.action_search, "/")
+    yield (
+        _travelling(timed, rest)
+        if word == "at"
+        else Command(
+            "at", "The past: at 2026-11-20 03:12, at -2h", partial(app.action_palette, "at ")
+        )
+    )
     if word == "go":
         yield from _nodes(app, rest)
     else:
@@ -68,6 +79,14 @@ def _filtering(app: "Dashboard", text: str) -> Command:
         return Command(f"filter {text}", str(error), lambda: None)
     filter_by = partial(app.fleet_screen.filter_by, text)
     return Command(f"filter {text}".strip(), "Show these nodes only", filter_by)
+
+
+def _travelling(screen: TimedScreen, text: str) -> Command:
+    try:
+        at_wall_ms = screen.instant_of(text)
+    except InstantError as error:
+        return Command(f"at {text}", str(error), lambda: None)
+    return Command(f"at {text}", instant(at_wall_ms), partial(screen.go_to, at_wall_ms))
 
 
 def _nodes(app: "Dashboard", text: str) -> Iterator[Command]:

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from msgspec import structs
+
 from shared.causes import Cause, Verdict, in_words
 from shared.messages import Availability, NodeDetail, Outage, Outages, TimeToDetect
 from tui import formats
@@ -35,6 +37,14 @@ class Record:
         count = "no" if self.outages is None else len(self.outages)
         return f"<Record of {self.node_id}, {count} outages>"
 
+    def until(self, wall_ms: int) -> "Record":
+        """What could have been said at that instant of the outages of before it."""
+        then = Record(self.node_id)
+        if self.outages is not None:
+            began = (outage for outage in self.outages if outage.from_wall_ms <= wall_ms)
+            then.outages = tuple(_until(outage, wall_ms) for outage in began)
+        return then
+
     def apply(self, message: Outages | NodeDetail) -> bool:
         """Takes in an answer; False when it is about another node."""
         match message:
@@ -48,6 +58,12 @@ class Record:
                 self.availability = message.availability
                 self.time_to_detect = message.time_to_detect
         return True
+
+
+def _until(outage: Outage, wall_ms: int) -> Outage:
+    if outage.to_wall_ms is None or outage.to_wall_ms <= wall_ms:
+        return outage
+    return structs.replace(outage, to_wall_ms=None, cause="", evidence=())
 
 
 def ratio_of(availability: Availability) -> float | None:

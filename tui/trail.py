@@ -5,6 +5,7 @@ but never for longer than its node promised to stay silent: beyond that there is
 """
 
 from collections import OrderedDict, deque
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from shared.metrics import Core
@@ -17,6 +18,29 @@ TRAILS_KEPT: Final = 32
 
 HOLD_PERIODS: Final = 2.5
 """As with the age at which a row of the table is stale."""
+
+
+class Field(NamedTuple):
+    """What a reading has of a sample."""
+
+    metric: str
+    """A field of `Core`."""
+    whole: int = 1
+    """Divides what travels."""
+
+
+FIELDS: Final[Mapping[str, Field]] = {
+    "cpu": Field("cpu_busy_bp", 10_000),
+    "memory": Field("memory_used_bp", 10_000),
+    "swap": Field("swap_used_bp", 10_000),
+    "received": Field("network_receive_bytes_per_s"),
+    "sent": Field("network_transmit_bytes_per_s"),
+    "read": Field("disk_read_bytes_per_s"),
+    "written": Field("disk_write_bytes_per_s"),
+    "load": Field("load_1m_centi", 100),
+    "temperature": Field("temperature_max_dc", 10),
+}
+"""In the order of `Reading`."""
 
 
 class Reading(NamedTuple):
@@ -56,15 +80,7 @@ class Trail:
             Reading(
                 at_ms,
                 period_ms * HOLD_PERIODS,
-                _part(core.cpu_busy_bp, 10_000),
-                _part(core.memory_used_bp, 10_000),
-                _part(core.swap_used_bp, 10_000),
-                _part(core.network_receive_bytes_per_s),
-                _part(core.network_transmit_bytes_per_s),
-                _part(core.disk_read_bytes_per_s),
-                _part(core.disk_write_bytes_per_s),
-                _part(core.load_1m_centi, 100),
-                _part(core.temperature_max_dc, 10),
+                *(_part(getattr(core, each.metric), each.whole) for each in FIELDS.values()),
             )
         )
 
@@ -115,5 +131,5 @@ class Trails:
             trail.clear()
 
 
-def _part(value: int | None, whole: int = 1) -> float | None:
+def _part(value: int | None, whole: int) -> float | None:
     return None if value is None else value / whole

@@ -475,7 +475,7 @@ def test_last_line_shows_the_live_keys_and_the_mouse_presses_them() -> None:
     async def scenario() -> None:
         async with dashboard(source()) as (app, pilot, _):
             last = screen_lines(app)[-1]
-            assert last.startswith(" ⏎ Open  / Filter  f Faults")
+            assert last.startswith(" ⏎ Open  t Past  / Filter  f Faults")
             assert last.endswith("q Quit")
             await pilot.click(KeyLine, offset=(last.index("Group") + 1, 0))
             await pilot.pause()
@@ -484,7 +484,7 @@ def test_last_line_shows_the_live_keys_and_the_mouse_presses_them() -> None:
             await pilot.press("down", "enter")
             await pilot.pause()
             last = screen_lines(app)[-1]
-            assert last.startswith(" ←→ Page  Esc Back  +- Zoom")
+            assert last.startswith(" ←→ Page  +- Zoom  Esc Back")
             await pilot.click(KeyLine, offset=(1, 0))
             await pilot.pause()
             assert "▸ events" in screen_lines(app)[0]

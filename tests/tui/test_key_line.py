@@ -39,7 +39,7 @@ def test_way_out_is_always_in_sight(width: int, link: Link, keys: Sequence[str])
 def test_screens_own_keys_give_way_from_the_last() -> None:
     wide, narrow = last_line(132, LOST), last_line(60, LOST)
     assert "h Honeycomb  r Try again now" in wide
-    assert narrow == " ⏎ Open  r Try again now  : Commands  ? Help  q Quit"
+    assert narrow == " ⏎ Open  t Past  r Try again now  : Commands  ? Help  q Quit"
 
 
 def test_mouse_presses_what_stands_under_it_where_keys_have_given_way() -> None:

@@ -174,9 +174,9 @@ def test_processes_are_sorted_reversed_shown_as_tree_and_filtered() -> None:
             assert screen_lines(app)[7].split()[0] == "1"
             await pilot.press("p")
             assert screen_lines(app)[7].split()[0] == "4711"
-            await pilot.press("p", "t")
+            await pilot.press("p", "v")
             assert "└─" in shown(app)
-            await pilot.press("t")
+            await pilot.press("v")
             titles = screen_lines(app)[6]
             await pilot.click(Sheet, offset=(titles.index("memory") + 1, 2))
             assert "memory▼" in screen_lines(app)[6]

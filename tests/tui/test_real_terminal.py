@@ -186,7 +186,7 @@ def test_fleet_is_sorted_filtered_and_looked_into_while_the_master_dies(
     assert "web-1" in screen.splitlines()[0]
     focus = server.wait_for(FocusNode)
     assert focus == FocusNode("id-web-1")
-    terminal.type_keys("6t")
+    terminal.type_keys("6v")
     terminal.wait_for("├─ cron")
     server.kill()
     terminal.wait_until(lambda screen: "This is the last picture" in screen and "├─ cron" in screen)

@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
 from tui import comb, summary
 from tui.feed import Feed, PictureChanged
@@ -17,8 +16,8 @@ from tui.look import Look, Sight
 from tui.node import Node
 from tui.preferences import Preferences
 from tui.screens.node import NodeScreen
+from tui.screens.timed import LEAVE, STEPS, TimedScreen
 from tui.view import UNFOLDED, View, labels_of
-from tui.widgets.banner import Banner
 from tui.widgets.fleet_table import FleetTable
 from tui.widgets.honeycomb import Honeycomb
 from tui.widgets.key_line import KeyLine
@@ -26,7 +25,7 @@ from tui.widgets.lines import Line, Lines
 from tui.widgets.prompt import Prompt
 
 
-class FleetScreen(Screen[None]):
+class FleetScreen(TimedScreen):
     """The first screen. It holds how the fleet is arranged; what is shown comes from the feed."""
 
     VERTICAL_BREAKPOINTS: list[tuple[int, str]] | None = [  # noqa: RUF012 - as Textual has it
@@ -43,20 +42,20 @@ class FleetScreen(Screen[None]):
         Binding("e", "app.events", "Events", show=False),
         Binding("c", "app.columns", "Columns", show=False),
         Binding("o", "app.palette('sort ')", "Sort by", show=False),
+        LEAVE,
         Binding("escape", "clear", "Show everything", show=False),
+        *STEPS,
+        Binding("left,right", "begin", "Into the past", show=False, priority=True),
     ]
 
     def __init__(self, feed: Feed, look: Look, preferences: Preferences, wanted: Filter) -> None:
-        super().__init__()
-        self._feed = feed
+        super().__init__(feed)
         self._look = look
         self.view = View()
         self._masthead = Lines(id="masthead")
-        self._banner = Banner(id="banner")
         self._table = FleetTable(id="fleet")
         self._comb = Honeycomb(id="comb")
         self._inspector = Lines(id="inspector")
-        self._prompt = Prompt(id="prompt")
         self._is_comb = preferences.is_comb
         self._table.show_columns(preferences.columns)
         self.view.arrangement = replace(
@@ -74,6 +73,7 @@ class FleetScreen(Screen[None]):
         yield self._table
         yield self._comb
         yield self._inspector
+        yield self._timeline
         yield self._prompt
         yield KeyLine()
 
@@ -102,7 +102,7 @@ class FleetScreen(Screen[None]):
     def show_columns(self, keys: Iterable[str]) -> None:
         """Shows these columns from now on."""
         self._table.show_columns(keys)
-        self._paint()
+        self.paint()
 
     def sort_by(self, order: str, *, is_reversed: bool = False) -> None:
         """Puts the rows in the order of a column; empty: problems first."""
@@ -123,10 +123,18 @@ class FleetScreen(Screen[None]):
     def check_action(
         self,
         action: str,
-        parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
+        parameters: tuple[object, ...],
     ) -> bool | None:
         """See `textual.dom.DOMNode`: a slash is a slash where one types."""
-        return action != "search" or not self._prompt.is_open
+        if action == "search" and self._prompt.is_open:
+            return False
+        if action == "begin":  # among the cells of the honeycomb arrows move the cursor
+            return not (self._is_comb or self._prompt.is_open or self._feed.past)
+        return super().check_action(action, parameters)
+
+    def action_begin(self) -> None:
+        """Into the past, by the keys that step there."""
+        self.action_past()
 
     def action_search(self) -> None:
         """Asks for a filter."""
@@ -147,7 +155,7 @@ class FleetScreen(Screen[None]):
         """Shows the fleet as a honeycomb, or as a table."""
         node = self.cursor_node
         self._show_comb(not self._is_comb)
-        self._paint()
+        self.paint()
         if node is not None:
             self._comb.put_cursor_on(node.profile.node_id)
             self._table.put_cursor_on(node.profile.node_id, self.view)
@@ -158,7 +166,7 @@ class FleetScreen(Screen[None]):
 
     def _arrange(self, **changes: object) -> None:
         self.view.arrangement = replace(self.view.arrangement, **changes)  # type: ignore[arg-type]
-        self._paint()
+        self.paint()
 
     def _show_comb(self, is_comb: bool) -> None:
         self._is_comb = is_comb
@@ -175,7 +183,7 @@ class FleetScreen(Screen[None]):
 
     def on_picture_changed(self, _message: PictureChanged) -> None:
         """Something may look different now."""
-        self._paint()
+        self.paint()
 
     def on_prompt_changed(self, message: Prompt.Changed) -> None:
         """The filter takes effect while one types; a last word that is no term yet is left out."""
@@ -218,11 +226,11 @@ class FleetScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         """Much may have happened while another screen was in front."""
-        self._paint()
+        self.paint()
 
     def on_resize(self, _event: events.Resize) -> None:
         """Lines that fill the width have to fill another one."""
-        self._paint()
+        self.paint()
 
     def open_node(self, node: Node) -> None:
         """From the fleet to this node."""
@@ -234,7 +242,8 @@ class FleetScreen(Screen[None]):
 
     # --- painting --------------------------------------------------------------------------------
 
-    def _paint(self) -> None:
+    def paint(self) -> None:
+        """See `TimedScreen`."""
         feed = self._feed
         now_s = feed.now_s()
         sight = Sight(feed.moment(), self._look)
@@ -242,12 +251,13 @@ class FleetScreen(Screen[None]):
         width = self._masthead.content_size.width
         arranged = summary.arrangement(self.view, len(feed.fleet))
         self._masthead.show(
-            Line(summary.brand(feed.link), summary.link_status(feed.link, feed.fleet, now_s)),
+            Line(summary.brand(feed.link), self._status()),
             Line(summary.counts(feed.fleet, width - summary.width_of(arranged)), arranged),
             Line(summary.bar(feed.fleet.counts, width)),
         )
-        notice = summary.notice(feed.link, feed.pause, feed.mass(), now_s, feed.wall_ms())
-        self._banner.tell(*notice)
+        self._tell()
+        first_ms = min((node.profile.first_seen_wall_ms for node in feed.fleet.rows), default=0)
+        self._paint_timeline(len(feed.fleet), first_ms)
         is_current = feed.fleet.is_current
         if self._is_comb:
             self._comb.sync(self.view, sight, is_current=is_current)

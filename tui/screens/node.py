@@ -9,9 +9,8 @@ from typing import ClassVar, Final
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.screen import Screen
 
-from tui import summary
+from tui import past_words, summary
 from tui.feed import Feed, PictureChanged
 from tui.look import Look, Sight
 from tui.node import Node
@@ -19,7 +18,8 @@ from tui.pages import PAGES
 from tui.pages.outages import outage_beside
 from tui.pages.page import STEPS_S, Choices, Page, Scene, paint
 from tui.pages.processes import ORDERS, order_at
-from tui.widgets.banner import Banner
+from tui.screens.timed import LEAVE, STEPS, TimedScreen
+from tui.tones import Pieces
 from tui.widgets.key_line import KeyLine
 from tui.widgets.lines import Line, Lines
 from tui.widgets.prompt import Prompt
@@ -31,21 +31,26 @@ _PROCESSES: Final = "processes"
 _OUTAGES: Final = "outages"
 _GRAPHS: Final = frozenset({"overview", "cpu", "memory", "network"})
 
-_NOT_WHILE_TYPING: Final = frozenset({"next", "page", "order", "tree", "zoom", "choose", "search"})
+_NOT_WHILE_TYPING: Final = frozenset(
+    {"next", "page", "order", "tree", "zoom", "choose", "search", "turn"}
+)
 
 _PAGE: Final = Binding.Group("Page", compact=True)
 _SORT: Final = Binding.Group("Sort", compact=True)
 _CHOOSE: Final = Binding.Group("Outage", compact=True)
-_ZOOM: Final = Binding.Group("Zoom", compact=True)
 
 
-class NodeScreen(Screen[None]):
+class NodeScreen(TimedScreen):
     """The pages of one node. What is chosen on them is kept until the screen is left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        LEAVE,
         Binding("escape", "back", "Back"),
-        Binding("tab,right,l", "next(1)", "Next page", group=_PAGE, priority=True),
-        Binding("shift+tab,left,h", "next(-1)", "Previous page", group=_PAGE, priority=True),
+        Binding("tab,l", "next(1)", "Next page", show=False, priority=True),
+        Binding("shift+tab,h", "next(-1)", "Previous page", show=False, priority=True),
+        *STEPS,
+        Binding("right", "turn(1)", "Next page", group=_PAGE, priority=True),
+        Binding("left", "turn(-1)", "Previous page", group=_PAGE, priority=True),
         *(
             Binding(page.hotkey, f"page('{page.key}')", f"Page: {page.title}", show=False)
             for page in PAGES
@@ -54,28 +59,24 @@ class NodeScreen(Screen[None]):
             Binding(order.hotkey, f"order('{name}')", f"Sort by {order.title}", group=_SORT)
             for name, order in ORDERS.items()
         ),
-        Binding("t", "tree", "Tree"),
+        Binding("v", "tree", "Tree"),
         Binding("slash", "search", "Filter", priority=True),
         Binding("down,j", "choose(1)", "Earlier outage", group=_CHOOSE, priority=True),
         Binding("up,k", "choose(-1)", "Later outage", group=_CHOOSE, priority=True),
-        Binding("plus", "zoom(-1)", "Shorter graphs", group=_ZOOM, key_display="+"),
-        Binding("minus", "zoom(1)", "Longer graphs", group=_ZOOM, key_display="-"),
     ]
 
     def __init__(self, feed: Feed, node: Node, look: Look) -> None:
-        super().__init__()
-        self._feed = feed
+        super().__init__(feed)
         self._look = look
         self._node = node
         self._is_forgotten = False
+        self._opened_in_past = feed.past is not None
         self._page = PAGES[0]
         self._choices = Choices()
         self._focus = feed.open_node(node.profile.node_id)
         self._masthead = Lines(id="masthead")
         self._tabs = Tabs([Tab(p.key, p.hotkey, p.title, p.short) for p in PAGES], id="tabs")
-        self._banner = Banner(id="banner")
         self._sheet = Sheet(id="sheet")
-        self._prompt = Prompt(id="prompt")
 
     def compose(self) -> ComposeResult:
         """See `textual.screen.Screen.compose`."""
@@ -83,13 +84,14 @@ class NodeScreen(Screen[None]):
         yield self._tabs
         yield self._banner
         yield self._sheet
+        yield self._timeline
         yield self._prompt
         yield KeyLine()
 
     def on_mount(self) -> None:
         """The page has the keys."""
         self._sheet.focus()
-        self._paint()
+        self.paint()
 
     def on_unmount(self) -> None:
         """Nobody looks any more: the agent may measure less finely."""
@@ -100,7 +102,7 @@ class NodeScreen(Screen[None]):
     def check_action(
         self,
         action: str,
-        parameters: tuple[object, ...],  # noqa: ARG002 - Textual's signature
+        parameters: tuple[object, ...],
     ) -> bool | None:
         """See `textual.dom.DOMNode`: what belongs to one page is offered on that page."""
         if self._prompt.is_open and action in _NOT_WHILE_TYPING:
@@ -109,7 +111,16 @@ class NodeScreen(Screen[None]):
             return self._page.key == _PROCESSES
         if action == "choose":
             return self._page.key == _OUTAGES
-        return action != "zoom" or self._page.key in _GRAPHS
+        if action == "turn":
+            return self._feed.past is None
+        if action == "zoom" and self._feed.past is None:
+            return self._page.key in _GRAPHS
+        return super().check_action(action, parameters)
+
+    @property
+    def escape_ends_past(self) -> bool:
+        """See `TimedScreen`: one who opened the node in the past goes back to the fleet of then."""
+        return not self._opened_in_past and not self._choices.text
 
     def action_back(self) -> None:
         """Back to the fleet; first out of the filter, if there is one."""
@@ -121,6 +132,10 @@ class NodeScreen(Screen[None]):
     def action_next(self, pages: int) -> None:
         """Opens the page so many tabs to the right."""
         self._open(PAGES[(PAGES.index(self._page) + pages) % len(PAGES)])
+
+    def action_turn(self, pages: int) -> None:
+        """The same, by the keys that step through the past while one is there."""
+        self.action_next(pages)
 
     def action_page(self, key: str) -> None:
         """Opens a page."""
@@ -144,7 +159,11 @@ class NodeScreen(Screen[None]):
         self._choose(outage=outage_beside(self._scene(), steps))
 
     def action_zoom(self, steps: int) -> None:
-        """Makes a dot of the graphs stand for more time, or for less."""
+        """Makes a dot of the graphs stand for more time, or for less; in the past, the line of time
+        and the graphs show more, or less."""
+        if self._feed.past is not None:
+            super().action_zoom(steps)
+            return
         place = STEPS_S.index(self._choices.step_s) + steps
         self._choose(step_s=STEPS_S[min(max(place, 0), len(STEPS_S) - 1)])
 
@@ -152,15 +171,15 @@ class NodeScreen(Screen[None]):
 
     def on_picture_changed(self, _message: PictureChanged) -> None:
         """Something may look different now."""
-        self._paint()
+        self.paint()
 
     def on_sheet_resized(self, _message: Sheet.Resized) -> None:
         """Other lines fit now."""
-        self._paint()
+        self.paint()
 
     def on_resize(self, _event: events.Resize) -> None:
         """Lines that fill the width have to fill another one."""
-        self._paint()
+        self.paint()
 
     def on_tabs_picked(self, message: Tabs.Picked) -> None:
         """The mouse has picked a page."""
@@ -190,48 +209,56 @@ class NodeScreen(Screen[None]):
             self._tabs.open(page.key)
             self._sheet.scroll_home(animate=False)
             self.refresh_bindings()
-            self._paint()
+            self.paint()
 
     def _choose(self, **choices: object) -> None:
         self._choices = replace(self._choices, **choices)  # type: ignore[arg-type]
-        self._paint()
+        self.paint()
+
+    def _age(self) -> Pieces:
+        moment = self._feed.moment()
+        if self._feed.past is not None and self._node.age_s(moment) is None:
+            return past_words.no_sample()
+        return summary.age_of(self._node, moment)
 
     def _scene(self) -> Scene:
         room = self._sheet.room
         sight = Sight(self._feed.moment(), self._look)
-        past = self._feed.journal.of(self._focus.node_id)
+        focus, events, record = self._feed.close_up(self._focus)
         height = max(1, room.height - self._head_lines)
         return Scene(
             self._node,
-            self._focus,
+            focus,
             sight,
             room.width,
             height,
             self._choices,
-            past,
-            self._feed.record,
+            events,
+            record,
         )
 
     @property
     def _head_lines(self) -> int:
         return 3 if self._page.key == _PROCESSES else 1
 
-    def _paint(self) -> None:
+    def paint(self) -> None:
+        """See `TimedScreen`."""
         feed = self._feed
-        node = feed.fleet.node(self._focus.node_id)
+        past = feed.past
+        self._opened_in_past = self._opened_in_past and past is not None
+        node = feed.node(self._focus.node_id)
         self._is_forgotten = node is None and feed.fleet.is_current
         self._node = node or self._node
         moment = feed.moment()
         crumbs = summary.breadcrumbs(feed.link, self._node.profile.name, self._page.title)
         self._masthead.show(
-            Line(crumbs, summary.link_status(feed.link, feed.fleet, feed.now_s())),
-            Line(summary.condition(self._node, moment), summary.age_of(self._node, moment)),
+            Line(crumbs, self._status()),
+            Line(summary.condition(self._node, moment), self._age()),
             Line(summary.facts(self._node)),
         )
-        notice = summary.notice(feed.link, feed.pause, feed.mass(), feed.now_s(), feed.wall_ms())
-        if self._is_forgotten:
-            notice = summary.forgotten(), ()
-        self._banner.tell(*notice)
+        gone = past_words.not_known_yet() if past else summary.forgotten()
+        self._tell(gone if self._is_forgotten else ())
+        self._paint_timeline(1, self._node.profile.first_seen_wall_ms)
         if self._sheet.room.width:
             sheet = paint(self._page, self._scene())
             self._sheet.show(sheet.head, sheet.body)
