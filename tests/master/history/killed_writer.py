@@ -17,7 +17,9 @@ import trio
 from master.history import folding
 from master.history import history as history_module
 from master.history.history import History
+from master.history.journal import shard_of
 from master.history.taken import Sample
+from master.history.upkeep import Upkeep
 from shared.messages import FamilySample, encode_body
 from shared.metrics import Core
 from shared.settings import HistorySettings
@@ -54,7 +56,7 @@ def say(text: str) -> None:
 
 async def write_for_ever(path: Path, again: list[int], number: int) -> None:
     settings = HistorySettings(
-        compact_every_s=1,
+        compact_every_s=86_400,  # `keep_up` does it all the time
         keep_samples_days=36_500,
         keep_1m_days=36_500,
         keep_15m_days=36_500,
@@ -63,6 +65,7 @@ async def write_for_ever(path: Path, again: list[int], number: int) -> None:
     history = History.open(path, settings, now_wall_ms=lambda: at_ms(number))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(history.run)
+        nursery.start_soon(keep_up, history._upkeep)
         for each in again:
             assert history.take(sample(each), lambda each=each: say(str(each)))  # type: ignore[misc]
         while True:
@@ -72,6 +75,16 @@ async def write_for_ever(path: Path, again: list[int], number: int) -> None:
             data = msgspec.Raw(encode_body([number]))
             history.take_family("0001", at_ms(number), FamilySample("cpu", 0, 0, 60_000, data))
             await trio.sleep(0.004)
+
+
+async def keep_up(upkeep: Upkeep) -> None:
+    while True:
+        for shard in range(shard_of(NODES) + 1):
+            await upkeep.compact(shard)
+            await upkeep.fold(shard)
+        await upkeep.retain()
+        await upkeep.check()
+        await trio.sleep(0.01)
 
 
 def main() -> None:
