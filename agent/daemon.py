@@ -37,7 +37,7 @@ from agent.identity import Identity, IdentityFolder
 from agent.linker import Linker
 from agent.sampler import Sampler
 from agent.spool_records import RunKey
-from agent.spool_ring import Ring
+from agent.spool_ring import SPOOL, Ring
 from agent.spooler import Spooler
 from agent.watchdog import Watchdog, end_process
 from agent.witness import Witness
@@ -62,9 +62,6 @@ FIRST_READING_S: Final = 1.0
 
 LAST_WORDS: Final = "lastwords"
 """In the agent's part of the state folder."""
-
-SPOOL: Final = "spool"
-"""The folder beside it."""
 
 _JOIN_ANEW: Final = (
     "to come back as a new node, join with a new token: heartline agent --join TOKEN"

@@ -20,6 +20,9 @@ from agent.numbers import Numbers
 from agent.spool_records import Loss, Record, RunKey, Sample, pack, parse
 from agent.spool_segments import Found, Scan, Segment
 
+SPOOL: Final = "spool"
+"""The ring's folder, in the agent's part of the state folder."""
+
 SUFFIX: Final = ".ring"
 
 SEGMENTS: Final = 64

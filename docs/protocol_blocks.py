@@ -6,6 +6,7 @@ from typing import Final, cast
 import msgspec
 from msgspec import Struct
 
+from agent import spool, spooler
 from docs.message_examples import EXAMPLES
 from docs.struct_tables import anchor_of, code_table, constant_rows, field_table, summary, table
 from master import allowance, attention, requests, session, viewing
@@ -51,12 +52,18 @@ def limits() -> str:
         *constant_rows(viewing, "VIEWERS_LIMIT", "BEHIND_BYTES"),
         *constant_rows(requests, "EVENTS_LIMIT"),
     ]
+    spooling = [
+        *constant_rows(spooler, "FIRST_S", "PAUSE_S"),
+        *constant_rows(spool, "BATCH_SAMPLES", "WINDOW_BATCHES", "RESEND_S", "LOSSES_AT_ONCE"),
+    ]
     looking = [*constant_rows(attention, "PERIOD_MS", "DETAIL_MS", "LEASE_MS", "REPEAT_S")]
     return "\n\n".join(
         (
             table(("limit", "bytes", "why"), rows),
             "And on a master's established links:",
             table(("limit", "number", "why"), numbers),
+            "An agent sends what no master has confirmed at this pace:",
+            table(("what", "number", "why"), spooling),
             "While a viewer looks at a node, a master asks its agent with `Attend` for:",
             table(("what", "number", "why"), looking),
         )

@@ -17,6 +17,7 @@ from heartline.checks import (
     identity,
     network,
     problem,
+    spool,
 )
 from heartline.exits import Exit
 from heartline.invocation import Invocation, daemon_options, pass_invocation
@@ -30,6 +31,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     folder.folder_rights,
     folder.free_space,
     history.history,
+    spool.spool,
     identity.agent_identity,
     identity.viewer_identity,
     identity.authority,

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from agent.identity import Identity, IdentityFolder
-from heartline.checks import Finding, Subject, Verdict, history, host, identity, network
+from agent.spool_ring import SPOOL, Ring, segment_files
+from heartline.checks import Finding, Subject, Verdict, history, host, identity, network, spool
 from heartline.exits import Exit
 from heartline.main import main
 from heartline.viewer import ViewerIdentity
@@ -22,6 +23,7 @@ from shared.certificates import CertificateAuthority
 from shared.paths import StateFolder
 from shared.private_files import private_folder, write_private
 from shared.settings import AgentSettings, HistorySettings, MasterSettings, Settings
+from tests.agent.spool_samples import samples
 from tests.closed_port import closed_port
 
 Findings = list[dict[str, Any]]
@@ -310,3 +312,58 @@ def test_history_that_may_become_larger_than_the_disk_is_a_warning(root: Path) -
 
 def test_host_without_a_master_has_no_history_to_look_at(root: Path) -> None:
     assert list(history.history(subject(root))) == []
+
+
+# --- the spool ------------------------------------------------------------------------------------
+
+
+def spooling(root: Path, count: int) -> Path:
+    """An agent's folder with so many samples in its spool."""
+    ring = Ring(StateFolder(root).agent_dir / SPOOL, 2**24, 24)
+    ring.open()
+    ring.append(samples(1, count))
+    ring.close()
+    return segment_files(ring.folder)[-1]
+
+
+def test_spool_is_told_with_what_it_holds(root: Path) -> None:
+    spooling(root, 12)
+    finding = only(list(spool.spool(subject(root))))
+    assert finding.verdict is Verdict.FINE
+    assert "12 samples" in finding.detail
+
+
+def test_damaged_spool_is_a_warning(root: Path) -> None:
+    path = spooling(root, 12)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    finding = only(list(spool.spool(subject(root))))
+    assert finding.verdict is Verdict.WARNING
+    assert "11 samples" in finding.detail
+
+
+def test_spool_that_cannot_be_written_is_a_problem(root: Path) -> None:
+    StateFolder(root).agent_dir.mkdir(mode=0o700)
+    (StateFolder(root).agent_dir / SPOOL).write_text("in the way")
+    finding = only(list(spool.spool(subject(root))))
+    assert finding.verdict is Verdict.PROBLEM
+
+
+def test_spool_that_may_become_larger_than_the_disk_is_a_warning(root: Path) -> None:
+    spooling(root, 1)
+    settings = Settings(agent=AgentSettings(spool_bytes=2**40))
+    _, finding = spool.spool(subject(root, settings))
+    assert finding.verdict is Verdict.WARNING
+    assert "agent.spool_bytes" in finding.remedy
+
+
+def test_spool_in_memory_is_told(root: Path) -> None:
+    StateFolder(root).agent_dir.mkdir(mode=0o700)
+    settings = Settings(agent=AgentSettings(spool_bytes=0))
+    finding = only(list(spool.spool(subject(root, settings))))
+    assert "memory" in finding.detail
+
+
+def test_host_without_an_agent_has_no_spool(root: Path) -> None:
+    assert list(spool.spool(subject(root))) == []

@@ -16,14 +16,14 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.attention import Attention
 from agent.clocks import ReadClocks, read_clocks
-from agent.daemon import LAST_WORDS, SPOOL
+from agent.daemon import LAST_WORDS
 from agent.enrolment import Request, join_and_keep
 from agent.heart import Heart
 from agent.identity import Identity as AgentIdentity
 from agent.identity import IdentityFolder
 from agent.linker import Linker
 from agent.spool_records import RunKey
-from agent.spool_ring import Ring
+from agent.spool_ring import SPOOL, Ring
 from agent.spooler import Spooler
 from agent.witness import Witness
 from master.audit import Audit
