@@ -37,21 +37,33 @@ def spooled(agent: AgentProcess) -> dict[tuple[str, int], Sample]:
     return {(each.boot_id, each.sequence): each for each in samples}
 
 
+def samples_from(master: MasterProcess, name: str, from_ms: int) -> m.Samples:
+    answer = master.ask(
+        lambda number: m.GetSamples(number, name, from_ms, FAR_MS, 10_000), m.Samples
+    )
+    assert isinstance(answer, m.Samples)
+    return answer
+
+
 def stored(master: MasterProcess, name: str) -> dict[tuple[str, int], m.StoredSample]:
     """What is in the master's history; each once."""
     found: dict[tuple[str, int], m.StoredSample] = {}
     from_ms = 0
     while True:
-        answer = master.ask(
-            lambda number, since_ms=from_ms: m.GetSamples(number, name, since_ms, FAR_MS, 10_000),
-            m.Samples,
-        )
+        answer = samples_from(master, name, from_ms)
         for each in answer.samples:
             assert (each.boot_id, each.sequence) not in found
             found[each.boot_id, each.sequence] = each
         if not answer.more:
             return found
         from_ms = answer.samples[-1].at_wall_ms + 1
+
+
+def until_taken(agent: AgentProcess, before: set[tuple[str, int]], wanted: int) -> None:
+    """Until so many samples are on the agent's disk that were not there before."""
+    eventually_in_processes(
+        lambda: len(set(spooled(agent)) - before) >= wanted, within_s=DEADLINE_S
+    )
 
 
 def troubles(master: MasterProcess, name: str) -> list[str]:
@@ -81,10 +93,7 @@ def test_samples_of_a_killed_agent_are_replayed_by_the_next_one(
         master.kill()
         before = set(spooled(agent))
         for wanted in (4, 5):  # the second run has no master that asks for more than its default
-            eventually_in_processes(
-                lambda wanted=wanted: len(set(spooled(agent)) - before) >= wanted,
-                within_s=DEADLINE_S,
-            )
+            until_taken(agent, before, wanted)
             agent.kill()
             agent.start()
         agent.kill()
