@@ -1,7 +1,7 @@
 """Samples with their marks: what the journal holds, and what a chunk of samples is made of."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,6 +16,10 @@ from shared.metrics import Core
 
 _CORE: Final = msgspec.msgpack.Decoder(Core | None)
 _NOTHING: Final = msgspec.structs.astuple(Core())
+
+_SLICE: Final = 512
+"""Samples that become arrays at once: numpy keeps every other thread waiting while it reads a
+list, and the beats are in one of them."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -63,36 +67,45 @@ def unpack(marks: bytes, body: bytes) -> Marked:
 
 def joined(parts: Iterable[Marked]) -> Marked:
     """All of these in order of time, as wide as the widest, and each sample once."""
-    present = list(parts)
-    width = max(part.samples.values.shape[1] for part in present)
-    everything = Marked(
-        Samples(
-            np.concatenate([part.samples.at_ms for part in present]),
-            np.concatenate([part.samples.run for part in present]),
-            np.concatenate([part.samples.sequence for part in present]),
-            np.concatenate([widened(part.samples.values, width) for part in present]),
-        ),
-        Marks(
-            np.concatenate([part.marks.period_ms for part in present]),
-            np.concatenate([part.marks.is_late for part in present]),
-        ),
-    )
+    everything = _concatenated(list(parts))
     names = np.stack([everything.samples.run, everything.samples.sequence])
     _, once = np.unique(names, axis=1, return_index=True)
     order = np.sort(once)
     return everything.take(order[np.argsort(everything.samples.at_ms[order], kind="stable")])
 
 
-def by_node(entries: Iterable[Entry]) -> Iterator[tuple[int, Marked]]:
-    """The samples of each node in some rows of the journal, in order of time."""
-    nodes, run, sequence, at_ms, period_ms, is_late, cores = zip(*entries, strict=True)
-    samples = samples_of(at_ms, run, sequence, [_values(core) for core in cores])
-    everything = Marked(samples, Marks(np.array(period_ms, np.int64), np.array(is_late, np.bool_)))
-    node = np.array(nodes, np.int64)
-    order = np.lexsort((samples.at_ms, node))
+def by_node(entries: Sequence[Entry]) -> Iterator[tuple[int, Marked]]:
+    """The samples of each node in some rows of the journal, in order of time. At least one."""
+    slices = [_arrays(entries[begin : begin + _SLICE]) for begin in range(0, len(entries), _SLICE)]
+    node = np.concatenate([node for node, _ in slices])
+    everything = _concatenated([part for _, part in slices])
+    order = np.lexsort((everything.samples.at_ms, node))
     bounds = np.flatnonzero(np.diff(node[order], prepend=-1, append=-1))
     for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
         yield int(node[order[first]]), everything.take(order[first:end])
+
+
+def _arrays(entries: Sequence[Entry]) -> tuple[Int64, Marked]:
+    nodes, run, sequence, at_ms, period_ms, is_late, cores = zip(*entries, strict=True)
+    samples = samples_of(at_ms, run, sequence, [_values(core) for core in cores])
+    marks = Marks(np.array(period_ms, np.int64), np.array(is_late, np.bool_))
+    return np.array(nodes, np.int64), Marked(samples, marks)
+
+
+def _concatenated(parts: Sequence[Marked]) -> Marked:
+    """All of these one after another, as wide as the widest."""
+    width = max(part.samples.values.shape[1] for part in parts)
+    samples = Samples(
+        np.concatenate([part.samples.at_ms for part in parts]),
+        np.concatenate([part.samples.run for part in parts]),
+        np.concatenate([part.samples.sequence for part in parts]),
+        np.concatenate([widened(part.samples.values, width) for part in parts]),
+    )
+    marks = Marks(
+        np.concatenate([part.marks.period_ms for part in parts]),
+        np.concatenate([part.marks.is_late for part in parts]),
+    )
+    return Marked(samples, marks)
 
 
 def _values(core: bytes) -> tuple[int | None, ...]:
