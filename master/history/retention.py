@@ -74,7 +74,9 @@ def drop_old(connection: sqlite3.Connection, settings: HistorySettings, now_wall
             return True
     if _drop(connection, _FAMILIES, now_wall_ms - keep_ms(SAMPLES, settings) - SAMPLES.window_ms):
         return True
-    instant_rows.drop_before(connection, now_wall_ms - keep_ms(MINUTES, settings))
+    minutes_ms = now_wall_ms - keep_ms(MINUTES, settings)
+    instant_rows.drop_before(connection, minutes_ms)
+    connection.execute("DELETE FROM damaged WHERE at_ms < ?", (minutes_ms,))
     last_ms = now_wall_ms - keep_ms(HOURS, settings)
     stretch_rows.drop_before(connection, last_ms)
     connection.execute("DELETE FROM lost WHERE last_ms < ?", (last_ms,))

@@ -146,3 +146,35 @@ async def test_families_do_not_take_the_place_of_samples(
         await history.upkeep.retain()
     assert count(path, "family_chunks") == 0
     assert sum(stored(path).values()) == 9
+
+
+async def test_what_was_set_aside_does_not_stay_for_ever(tmp_path: Path) -> None:
+    path, clock = tmp_path / "history.db", Clock()
+    with opened(path, clock=clock) as history:
+        await fill(history, 1)
+        history.files._writer.execute("UPDATE chunks SET body = x'00'")
+        await history.upkeep.check()
+        clock.now_ms += 59 * DAY_MS
+        await history.upkeep.retain()
+        assert count(path, "damaged") == 1
+        clock.now_ms += 2 * DAY_MS
+        await history.upkeep.retain()
+    assert count(path, "damaged") == 0
+
+
+async def test_boots_that_are_long_over_are_no_longer_known(tmp_path: Path) -> None:
+    path, clock = tmp_path / "history.db", Clock(BEGIN_MS)
+    with opened(path, clock=clock) as history:
+        await fill(history, 1)
+        clock.now_ms += retention.KNOWN_MS - DAY_MS
+        at_ms = clock.now_ms
+        await history.store(sample(1, "0000", boot_id="next", at_wall_ms=at_ms))
+        await history.compact()
+        assert count(path, "known") == count(path, "runs") == 2
+        clock.now_ms += 2 * DAY_MS
+        for _ in range(5):
+            await history.upkeep.retain()
+        assert count(path, "known") == count(path, "runs") == 1
+    with opened(path) as history:
+        assert history.history.has("0000", "next", 1)
+        assert not history.history.has("0000", "boot", 1)
