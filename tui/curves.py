@@ -6,6 +6,7 @@ the highest value; a stretch without a sample is a gap.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 from shared.messages import Failed, FromMaster, FromViewer, GetSeries, Series
@@ -99,12 +100,11 @@ class Curves:
         tier_ms = self._series.tier_ms
         return f"from the {_TIERS.get(tier_ms, f'{tier_ms // 1000}-s tier')}"
 
-    def dots(
-        self, stretch: Stretch, field: str, period_ms: int, count: int
-    ) -> Sequence[Dot | None]:
+    def dots(self, stretch: Stretch, field: str, count: int) -> Sequence[Dot | None]:
         """A field of `tui.trail.Reading` over a stretch in `count` equal parts.
 
-        A sample holds until the next one, but not beyond what its node promised (`period_ms`).
+        A value holds until the next one, but not for much longer than they are apart: beyond that
+        there is a gap.
         """
         series = self._series
         if series is None or series.node_id != stretch.node_id or not count:
@@ -113,8 +113,8 @@ class Curves:
         whole = FIELDS[field].whole
         sums, weights, most = [0.0] * count, [0.0] * count, [0.0] * count
         dot_ms = _length_ms(stretch) / count
-        hold_ms = max(series.step_ms, round(HOLD_PERIODS * period_ms))
         starts = series.at_wall_ms
+        hold_ms = _hold_ms(series)
         for place, start_ms in enumerate(starts):
             mean, highest = told.mean[place], told.most[place]
             if mean is None:
@@ -146,6 +146,15 @@ def with_tail(
     step_ms = max(1, round(dot_ms))
     latest = trail.series(field, now_ms, step_ms=step_ms, count=len(dots) - held)
     return [*dots[:held], *(None if value is None else Dot(value, value) for value in latest)]
+
+
+def _hold_ms(series: Series) -> int:
+    """How long a value is believed: as long as nearly all of them are apart, and half as much."""
+    apart = sorted(later - earlier for earlier, later in pairwise(series.at_wall_ms))
+    usual_ms = apart[len(apart) * 9 // 10] if apart else 0
+    if usual_ms <= series.step_ms:
+        return series.step_ms
+    return round(HOLD_PERIODS * usual_ms)
 
 
 def _length_ms(stretch: Stretch) -> int:

@@ -30,6 +30,7 @@ from shared.messages import (
     Snapshot,
 )
 from tui.clock import Clock
+from tui.curves import Curves, Stretch
 from tui.fleet import Fleet
 from tui.focus import Focus
 from tui.journal import Journal
@@ -89,6 +90,7 @@ class Feed:
         self._send = send
         self._requests = count(1)
         self._past_requests = count(FIRST_REQUEST)
+        self.curves = Curves(send, self._past_requests)
         self._follows_events = False
 
     @property
@@ -125,6 +127,17 @@ class Feed:
         told = [event for event in events if event.wall_ms <= at_ms]
         record = None if self.record is None else self.record.until(at_ms)
         return CloseUp(self.past.focus or Focus(live.node_id, Trail()), told, record)
+
+    def stretch(self, node_id: str, length_ms: int, points: int) -> Stretch:
+        """What graphs of a node are to show, up to now or then; the master is asked for it."""
+        if self.past:
+            end_ms = self.past.moment.wall_ms
+        else:
+            dot_ms = max(1, length_ms // points)
+            end_ms = (self.master_wall_ms() // dot_ms + 1) * dot_ms
+        stretch = Stretch(node_id, end_ms - length_ms, end_ms, points)
+        self.curves.want(stretch, self.now_s(), is_past=self.past is not None)
+        return stretch
 
     def master_wall_ms(self) -> int:
         """What the master's wall clock says now."""
@@ -165,6 +178,7 @@ class Feed:
         """Looks at a node closely from now on, and at no other."""
         self.focus = Focus(node_id, self._trails.open(node_id))
         self.record = Record(node_id)
+        self.curves.forget()
         self._remember(node_id)
         self._ask_for_focus()
         if self.past:
@@ -197,6 +211,7 @@ class Feed:
         elif not was_live:
             self._ask_for_focus()
             self._ask_for_events()
+            self.curves.again(self.now_s())
             if self.past:
                 self.past.linked_again(self.now_s())
         self._changed()
@@ -228,7 +243,8 @@ class Feed:
         self._changed()
 
     def _is_about_past(self, message: FromMaster, received_s: float) -> bool:
-        if self.past and self.past.take(message, received_s):
+        is_taken = self.past is not None and self.past.take(message, received_s)
+        if is_taken or self.curves.take(message, received_s):
             self._changed()
             return True
         # What answers a question about the past that nobody waits for any more.

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.graphs import ceiling, columns_per_cell, heat_plot, plot, sparkline
+from tui.graphs import Drawn, area, ceiling, columns_per_cell, outline, plot, sparkline
 from tui.look import Look, Symbols
 from tui.tones import Tone
 
@@ -28,10 +28,12 @@ def test_zero_is_a_mark_and_unknown_is_a_gap() -> None:
 
 
 def test_rows_are_toned_by_what_reaches_them() -> None:
-    rows = heat_plot([1.0, 1.0], 10, Look())
+    rows = area(Drawn([1.0, 1.0]), 1.0, 10, Look())
     tones = [row[0].tone for row in rows]
     assert tones == [Tone.HOT, *[Tone.WARM] * 2, *[Tone.CALM] * 7]
-    assert {row[0].tone for row in heat_plot([1.0, 1.0], 3, Look(), Tone.SERIES)} == {Tone.SERIES}
+    assert {row[0].tone for row in area(Drawn([1.0, 1.0]), 1.0, 3, Look(), Tone.SERIES)} == {
+        Tone.SERIES
+    }
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,29 @@ def test_any_values_make_rows_of_one_size(
     rows = plot(values, top, height, symbols)
     assert len(rows) == height
     assert {len(row) for row in rows} == {len(values) // columns_per_cell(symbols)}
+
+
+@pytest.mark.parametrize(
+    ("symbols", "rows"),
+    [
+        (Symbols.BRAILLE, ("⠉", "⣤")),
+        (Symbols.BLOCKS, ("··", "▃▃")),
+        (Symbols.ASCII, ("··", "▃▃")),
+    ],
+)
+def test_highest_values_are_a_line_above_the_means(symbols: Symbols, rows: tuple[str, ...]) -> None:
+    drawn = area(Drawn([0.2, 0.2], [1.0, 1.0]), 1.0, 2, Look(symbols=symbols))
+    assert tuple("".join(piece.text for piece in row) for row in drawn) == rows
+    assert drawn[0][0].tone is Tone.MUTED
+    assert drawn[1][0].tone is Tone.CALM
+
+
+def test_where_means_are_as_high_the_line_gives_way() -> None:
+    drawn = area(Drawn([1.0, None], [1.0, None]), 1.0, 1, Look())
+    assert [piece.text for piece in drawn[0]] == ["⡇"]
+
+
+def test_line_is_one_dot_high_wherever_it_is() -> None:
+    for level in range(1, 9):
+        rows = outline([level / 8] * 2, 1.0, 2, Symbols.BRAILLE)
+        assert [row for row in rows if row != "⠀"] == [("⣀⠤⠒⠉")[(level - 1) % 4]]

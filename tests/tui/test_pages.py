@@ -16,7 +16,7 @@ from tui.look import Look, Sight, Symbols
 from tui.moment import Moment
 from tui.node import Node, Profile
 from tui.pages import PAGES
-from tui.pages.page import Choices, Page, Scene, paint
+from tui.pages.page import Choices, Page, Scene, Zoom, paint
 from tui.pages.processes import order_at
 from tui.tones import Pieces, Tone
 from tui.trail import Trail
@@ -168,7 +168,7 @@ def test_graphs_are_drawn_with_what_the_terminal_has() -> None:
 
 def test_longer_steps_show_more_time() -> None:
     short, long = (
-        text("cpu", scene(choices=Choices(step_s=step_s))).count("⣿") for step_s in (1, 10)
+        text("cpu", scene(choices=Choices(zoom=Zoom(step_s)))).count("⣿") for step_s in (1, 10)
     )
     assert short > long
 

@@ -13,11 +13,11 @@ from tui.pages.processors import processors
 from tui.pages.storage import storage
 
 PAGES: Final = (
-    Page("overview", "overview", "all", "1", ("system",), overview),
-    Page("cpu", "cpu", "cpu", "2", ("cpu",), processors),
-    Page("memory", "memory", "mem", "3", ("memory", "swap"), memory),
+    Page("overview", "overview", "all", "1", ("system",), overview, has_graphs=True),
+    Page("cpu", "cpu", "cpu", "2", ("cpu",), processors, has_graphs=True),
+    Page("memory", "memory", "mem", "3", ("memory", "swap"), memory, has_graphs=True),
     Page("disks", "disks", "fs", "4", ("filesystems", "disks"), storage),
-    Page("network", "network", "net", "5", ("network",), interfaces),
+    Page("network", "network", "net", "5", ("network",), interfaces, has_graphs=True),
     Page("processes", "processes", "proc", "6", ("processes",), processes),
     Page("sensors", "sensors", "sens", "7", ("sensors",), sensors),
     Page("users", "users", "who", "8", ("users",), users),

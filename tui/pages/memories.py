@@ -3,9 +3,8 @@
 from typing import Final
 
 from shared.families import Memory, Swap
-from tui.graphs import heat_plot
 from tui.look import Look
-from tui.pages.overview import series
+from tui.pages.overview import ratio_graph
 from tui.pages.page import Scene, Sheet, waiting
 from tui.pages.parts import bar, facts, heading, rate, size
 from tui.tones import Piece, Pieces, Tone, meter
@@ -42,7 +41,7 @@ def _physical(scene: Scene, physical: Memory) -> list[Pieces]:
     }
     for kind in _KINDS:
         rows[kind] = _portion(getattr(physical, f"{kind}_bytes"), physical.total_bytes)
-    graph = heat_plot(series(scene, "memory", scene.width - 2), _GRAPH_LINES, look)
+    graph = ratio_graph(scene, "memory", scene.width - 2, _GRAPH_LINES)
     return [heading("Memory"), *((Piece(" "), *row) for row in graph), *facts(rows)]
 
 

@@ -6,7 +6,7 @@ from typing import Final
 from shared.families import Connections, Interface, Listener, Network, Route, Routes
 from shared.inventory import InterfaceInfo
 from tui import formats
-from tui.graphs import ceiling, plot
+from tui.graphs import area, ceiling
 from tui.pages.overview import RATE_LEAST, series
 from tui.pages.page import Scene, Sheet, waiting
 from tui.pages.parts import Field, cell, heading, known, muted, number, rate, table
@@ -94,11 +94,11 @@ def _flows(scene: Scene) -> list[Pieces]:
     lines: list[Pieces] = []
     for field, now, tone in flows:
         values = series(scene, field, width)
-        top = ceiling(values, RATE_LEAST)
+        top = ceiling(values.all, RATE_LEAST)
         scale = Piece(f"  of {formats.size(round(top))}/s", Tone.MUTED)
         lines.append((Piece(f" {field} ", tone), *rate(now), scale))
-        rows = plot(values, top, _GRAPH_LINES, scene.sight.look.symbols)
-        lines += ((Piece(" "), Piece(row, tone)) for row in rows)
+        rows = area(values, top, _GRAPH_LINES, scene.sight.look, tone)
+        lines += ((Piece(" "), *row) for row in rows)
     return lines
 
 

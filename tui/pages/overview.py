@@ -6,7 +6,8 @@ from typing import Final
 from shared.families import Connections, Processes, System, Users
 from shared.metrics import Core
 from tui import formats
-from tui.graphs import ceiling, columns_per_cell, heat_plot, plot
+from tui.curves import with_tail
+from tui.graphs import Drawn, area, ceiling, columns_per_cell
 from tui.pages.page import Scene, Sheet
 from tui.pages.parts import beside, facts, known, muted, percent, rate, size, width_of
 from tui.tones import Piece, Pieces, Tone
@@ -37,19 +38,30 @@ def overview(scene: Scene) -> Sheet:
     return Sheet([*body, (), *beside([facts(left), facts(right)], [half, scene.width - half])])
 
 
-def span_s(scene: Scene, width: int) -> int:
-    """How much time a graph of `width` cells shows."""
-    return width * columns_per_cell(scene.sight.look.symbols) * scene.choices.step_s
-
-
-def series(scene: Scene, field: str, width: int) -> tuple[float | None, ...]:
-    """A field of the trail for a graph of `width` cells, up to now."""
-    step_ms = scene.choices.step_s * 1000
+def series(scene: Scene, field: str, width: int) -> Drawn:
+    """A field of the trail, or of the history, for a graph of `width` cells up to now, or then."""
     count = width * columns_per_cell(scene.sight.look.symbols)
     now_ms = scene.sight.moment.master_mono_ms
-    if now_ms is None:
-        return (None,) * count
-    return scene.focus.trail.series(field, now_ms, step_ms=step_ms, count=count)
+    if scene.curves is None or scene.stretch is None:
+        if now_ms is None:
+            return Drawn((None,) * count)
+        step_ms = scene.choices.zoom.step_s * 1000
+        return Drawn(scene.focus.trail.series(field, now_ms, step_ms=step_ms, count=count))
+    dots = scene.curves.dots(scene.stretch, field, count)
+    if now_ms is not None:
+        length_ms = scene.stretch.end_wall_ms - scene.stretch.begin_wall_ms
+        dots = with_tail(dots, scene.focus.trail, field, now_ms, length_ms / max(1, count))
+    return Drawn(
+        [None if dot is None else dot.mean for dot in dots],
+        [None if dot is None else dot.most for dot in dots],
+    )
+
+
+def ratio_graph(
+    scene: Scene, field: str, width: int, height: int, tone: Tone | None = None
+) -> tuple[Pieces, ...]:
+    """A graph of parts of a whole."""
+    return area(series(scene, field, width), 1.0, height, scene.sight.look, tone)
 
 
 def _boxes(scene: Scene, width: int, height: int) -> Iterator[list[Pieces]]:
@@ -61,20 +73,20 @@ def _boxes(scene: Scene, width: int, height: int) -> Iterator[list[Pieces]]:
     read, written = core.disk_read_bytes_per_s, core.disk_write_bytes_per_s
     yield _rate_box(scene, "disks", (("read", read), ("written", written)), width, height)
     load = series(scene, "load", width)
-    top = ceiling(load, float(core.cpu_count or 1))
+    top = ceiling(load.all, float(core.cpu_count or 1))
     now = (Piece("load  ", Tone.BRAND), *known(formats.load(core.load_1m_centi)))
-    rows = heat_plot([_of(value, top) for value in load], height, look, Tone.SERIES)
+    rows = area(load, top, height, look, Tone.SERIES)
     yield [_title(now, muted(f"of {top:g}"), width), *map(_indented, rows)]
     temperature = series(scene, "temperature", width)
     now = (Piece("hottest  ", Tone.BRAND), *known(formats.temperature(core.temperature_max_dc)))
-    rows = heat_plot([_of(value, 100) for value in temperature], height, look, Tone.SERIES)
+    rows = area(temperature, 100, height, look, Tone.SERIES)
     yield [_title(now, muted("of 100°"), width), *map(_indented, rows)]
 
 
 def _ratio_box(
     scene: Scene, field: str, ratio: float | None, width: int, height: int
 ) -> list[Pieces]:
-    rows = heat_plot(series(scene, field, width), height, scene.sight.look)
+    rows = ratio_graph(scene, field, width, height)
     now = (Piece(f"{field}  ", Tone.BRAND), *percent(ratio, scene.sight.look))
     return [_title(now, muted("of 100%"), width), *map(_indented, rows)]
 
@@ -88,7 +100,7 @@ def _rate_box(
 ) -> list[Pieces]:
     """Two flows, one over the other, by the same measure."""
     drawn = [series(scene, field, width) for field, _ in flows]
-    top = ceiling([value for values in drawn for value in values], RATE_LEAST)
+    top = ceiling([value for values in drawn for value in values.all], RATE_LEAST)
     title: list[Piece] = [Piece(name, Tone.BRAND)]
     lines: list[Pieces] = []
     heights = (height - height // 2, height // 2)
@@ -96,9 +108,7 @@ def _rate_box(
     for (field, now), values, rows, tone in zip(flows, drawn, heights, tones, strict=True):
         title += (Piece(f"  {field} ", tone), *rate(now))
         if rows:
-            lines += (
-                (Piece(row, tone),) for row in plot(values, top, rows, scene.sight.look.symbols)
-            )
+            lines += area(values, top, rows, scene.sight.look, tone)
     scale = muted(f"of {formats.size(round(top))}/s")
     return [_title(tuple(title), scale, width), *map(_indented, lines)]
 
@@ -116,10 +126,6 @@ def _indented(pieces: Pieces) -> Pieces:
 
 def _share(basis_points: int | None) -> float | None:
     return None if basis_points is None else basis_points / 10_000
-
-
-def _of(value: float | None, top: float) -> float | None:
-    return None if value is None else value / top
 
 
 def _facts(scene: Scene) -> tuple[dict[str, Pieces], dict[str, Pieces]]:

@@ -10,15 +10,27 @@ from typing import Final, NamedTuple, TypeAlias, cast
 
 from shared.messages import Event
 from tui import formats
+from tui.curves import Curves, Stretch
 from tui.focus import Focus
 from tui.look import Sight
 from tui.node import STALE_PERIODS, Node
 from tui.outages import Record
 from tui.pages.parts import Field, cell, heading, muted, table
+from tui.spans import SPANS, Span
 from tui.tones import Piece, Pieces, Tone
 
-STEPS_S: Final = (1, 2, 5, 10, 30)
-"""How much time one dot of a graph may stand for."""
+
+class Zoom(NamedTuple):
+    """How much time graphs show."""
+
+    step_s: int = 1
+    """What one dot stands for, of the samples that came while one looked."""
+    span: Span | None = None
+    """Instead, as much out of the master's history."""
+
+
+ZOOMS: Final = (Zoom(1), Zoom(2), *(Zoom(span=span) for span in SPANS))
+"""The shortest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +42,7 @@ class Choices:
     is_tree: bool = False
     text: str = ""
     """Only processes that contain it."""
-    step_s: int = STEPS_S[0]
+    zoom: Zoom = ZOOMS[0]
     outage: int = 0
     """The number of the outage whose evidence is shown; 0: the latest."""
 
@@ -47,6 +59,11 @@ class Scene:
     choices: Choices = Choices()
     events: Sequence[Event] = ()
     record: Record | None = None
+    curves: Curves | None = None
+    stretch: Stretch | None = None
+    """What graphs show out of `curves`; None: they show the trail of the focus."""
+    title: str = ""
+    """How much that is."""
 
 
 class Sheet(NamedTuple):
@@ -71,6 +88,7 @@ class Page:
     families: tuple[str, ...]
     """What it is drawn from, by the names of `shared.metrics.FAMILIES`."""
     draw: Draw
+    has_graphs: bool = False
 
 
 def paint(page: Page, scene: Scene) -> Sheet:
@@ -88,6 +106,9 @@ def freshness(page: Page, scene: Scene) -> Pieces:
             pieces.append(Piece(" · ", Tone.FAINT))
         pieces.append(Piece(f"{family} ", Tone.MUTED))
         pieces.append(_age(family, scene))
+    if page.has_graphs and scene.curves is not None and scene.stretch is not None:
+        source = scene.curves.source(scene.node.profile.node_id)
+        pieces.append(Piece(f"   graphs: {scene.title}, {source}", Tone.BRAND))
     return tuple(pieces)
 
 

@@ -4,9 +4,8 @@ from typing import Final
 
 from shared.families import Cpu, CpuTimes
 from tui import formats
-from tui.graphs import heat_plot
 from tui.look import Look
-from tui.pages.overview import series
+from tui.pages.overview import ratio_graph
 from tui.pages.page import Scene, Sheet, waiting
 from tui.pages.parts import bar, beside, facts, heading, known, muted, number, percent
 from tui.tones import Piece, Pieces, Tone
@@ -25,7 +24,7 @@ def processors(scene: Scene) -> Sheet:
         return Sheet(waiting("processor times"))
     look = scene.sight.look
     width = scene.width - 2
-    graph = heat_plot(series(scene, "cpu", width), _GRAPH_LINES, look)
+    graph = ratio_graph(scene, "cpu", width, _GRAPH_LINES)
     body: list[Pieces] = [_total(cpu.total, look)]
     body += ((Piece(" "), *row) for row in graph)
     body += [(), *_loads(scene, cpu)]

@@ -12,11 +12,12 @@ from textual.binding import Binding, BindingType
 
 from tui import past_words, summary
 from tui.feed import Feed, PictureChanged
+from tui.graphs import columns_per_cell
 from tui.look import Look, Sight
 from tui.node import Node
 from tui.pages import PAGES
 from tui.pages.outages import outage_beside
-from tui.pages.page import STEPS_S, Choices, Page, Scene, paint
+from tui.pages.page import ZOOMS, Choices, Page, Scene, paint
 from tui.pages.processes import ORDERS, order_at
 from tui.screens.timed import LEAVE, STEPS, TimedScreen
 from tui.tones import Pieces
@@ -29,8 +30,6 @@ from tui.widgets.tabs import Tab, Tabs
 _BY_KEY: Final = {page.key: page for page in PAGES}
 _PROCESSES: Final = "processes"
 _OUTAGES: Final = "outages"
-_GRAPHS: Final = frozenset({"overview", "cpu", "memory", "network"})
-
 _NOT_WHILE_TYPING: Final = frozenset(
     {"next", "page", "order", "tree", "zoom", "choose", "search", "turn"}
 )
@@ -114,7 +113,7 @@ class NodeScreen(TimedScreen):
         if action == "turn":
             return self._feed.past is None
         if action == "zoom" and self._feed.past is None:
-            return self._page.key in _GRAPHS
+            return self._page.has_graphs
         return super().check_action(action, parameters)
 
     @property
@@ -164,8 +163,8 @@ class NodeScreen(TimedScreen):
         if self._feed.past is not None:
             super().action_zoom(steps)
             return
-        place = STEPS_S.index(self._choices.step_s) + steps
-        self._choose(step_s=STEPS_S[min(max(place, 0), len(STEPS_S) - 1)])
+        place = ZOOMS.index(self._choices.zoom) + steps
+        self._choose(zoom=ZOOMS[min(max(place, 0), len(ZOOMS) - 1)])
 
     # --- events ----------------------------------------------------------------------------------
 
@@ -226,6 +225,11 @@ class NodeScreen(TimedScreen):
         sight = Sight(self._feed.moment(), self._look)
         focus, events, record = self._feed.close_up(self._focus)
         height = max(1, room.height - self._head_lines)
+        span = self._feed.past.span if self._feed.past else self._choices.zoom.span
+        points = room.width * columns_per_cell(self._look.symbols)
+        stretch = None
+        if span is not None and self._page.has_graphs and points:
+            stretch = self._feed.stretch(self._focus.node_id, span.length_ms, points)
         return Scene(
             self._node,
             focus,
@@ -235,6 +239,9 @@ class NodeScreen(TimedScreen):
             self._choices,
             events,
             record,
+            self._feed.curves,
+            stretch,
+            span.title if span else "",
         )
 
     @property
