@@ -83,7 +83,3 @@ class Numbers:
         self.new_nodes.clear()
         self.new_runs.clear()
         self.new_forgotten.clear()
-
-    def drop_runs(self, numbers: set[int]) -> None:
-        """These runs are no longer stored."""
-        self._runs = {key: run for key, run in self._runs.items() if run not in numbers}

@@ -1,5 +1,7 @@
 """Histories for tests: samples to put into them, and a look at everything that is on disk."""
 
+import os
+import random
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -7,6 +9,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
 from master.history import marked
@@ -30,6 +33,9 @@ NOW_MS: Final = 499_000 * HOUR_MS
 """Where an hour begins."""
 
 PERIOD_MS: Final = 5_000
+
+NODES: Final = [f"{number:04x}" for number in range(10)]
+"""Those of `fill`."""
 
 
 def sample(sequence: int, node_id: str = "aa11", **changes: Any) -> Sample:
@@ -169,3 +175,36 @@ def assert_same_buckets(one: Rollup, other: Rollup) -> None:
     assert one.bucket_ms == other.bucket_ms
     for field in ("start_ms", "count", "known", "least", "greatest", "total"):
         np.testing.assert_array_equal(getattr(one, field), getattr(other, field), err_msg=field)
+
+
+async def fill(history: Opened) -> None:
+    """Samples in chunks of every kind, each some pages long, and some in the journal."""
+    noise = random.Random(1)
+    for begin in (0, 200):
+        for node in NODES:
+            for each in range(begin, begin + 200, 2):
+                core = encode_body([noise.randrange(2**40) for _ in range(30)])
+                history.take(sample(each, node, core=core))
+        assert await history.history.flush()
+        await history.compact()
+        await history.fold()
+    await history.store(*(sample(1_000, node) for node in NODES))
+
+
+def everything() -> dict[tuple[str, int], int]:
+    return {(node, each): 1 for node in NODES for each in (*range(0, 400, 2), 1_000)}
+
+
+@contextmanager
+def full(history: Opened) -> Generator[None]:
+    """SQLite's own idea of a full disk: not a page more."""
+    writer = history.files._writer
+    (pages,) = writer.execute("PRAGMA page_count").fetchone()
+    writer.execute(f"PRAGMA max_page_count = {pages}")
+    yield
+    writer.execute("PRAGMA max_page_count = 1000000")
+
+
+def big(sequence: int) -> bytes:
+    """What does not get smaller by being compressed."""
+    return msgspec.msgpack.encode(os.urandom(200_000) + bytes([sequence]))

@@ -2,21 +2,17 @@
 
 import random
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from master.history import compaction, marked
-from master.history.codec import ChunkError
 from master.history.files import Files
 from master.history.journal import BLOCK
 from master.history.marked import Marked
-from master.history.marks import Marks, pack_marks, unpack_marks
 from master.history.rollup import roll_up
 from master.history.tiers import HOURS, MINUTES, SAMPLES, TIERS
 from tests.master.history.histories import (
@@ -280,32 +276,3 @@ def damage(connection: sqlite3.Connection, which: str) -> None:
         middle = len(body) // 2
         changed = body[:middle] + bytes([body[middle] ^ 4]) + body[middle + 1 :]
         connection.execute("UPDATE chunks SET body = ? WHERE number = ?", (changed, number))
-
-
-# --- marks ---------------------------------------------------------------------------------------
-
-
-@given(st.lists(st.tuples(st.sampled_from([1, 5_000, 2**53]), st.booleans()), min_size=1))
-def test_marks_come_back_as_they_went_in(rows: list[tuple[int, bool]]) -> None:
-    periods, late = zip(*rows, strict=True)
-    marks = unpack_marks(
-        pack_marks(Marks(np.array(periods, np.int64), np.array(late, np.bool_))), len(rows)
-    )
-    assert marks.period_ms.tolist() == list(periods)
-    assert marks.is_late.tolist() == list(late)
-
-
-def test_marks_that_were_changed_or_are_of_another_chunk_are_an_error() -> None:
-    packed = pack_marks(Marks(np.full(9, 5_000), np.zeros(9, np.bool_)))
-    assert len(packed) < 12
-    for changed in _changed(packed):
-        with pytest.raises(ChunkError):
-            unpack_marks(changed, 9)
-    with pytest.raises(ChunkError, match="beside a chunk of 8"):
-        unpack_marks(packed, 8)
-
-
-def _changed(packed: bytes) -> Iterable[bytes]:
-    for place in range(len(packed)):
-        yield packed[:place]
-        yield packed[:place] + bytes([packed[place] ^ 1]) + packed[place + 1 :]

@@ -16,7 +16,6 @@ from master.history import salvage
 from master.history.database import (
     PAGE_BYTES,
     SCHEMA_VERSION,
-    HistoryError,
     LaterVersionError,
     connect,
     migrate,
@@ -24,13 +23,14 @@ from master.history.database import (
 )
 from master.history.tiers import MINUTES
 from shared.errors import UserError
-from shared.messages import encode_body
 from tests.master.history.histories import (
     HOUR_MS,
+    NODES,
     NOW_MS,
     Clock,
-    Opened,
     buckets,
+    everything,
+    fill,
     opened,
     sample,
     stored,
@@ -40,31 +40,11 @@ from tests.power_cut import PowerCut, power_cut_before
 LEAF_OF_A_TABLE = 0x0D
 """The first byte of such a page."""
 
-NODES = [f"{number:04x}" for number in range(10)]
-
-
-async def fill(history: Opened) -> None:
-    """Samples in chunks of every kind, each some pages long, and some in the journal."""
-    noise = random.Random(1)
-    for begin in (0, 200):
-        for node in NODES:
-            for each in range(begin, begin + 200, 2):
-                core = encode_body([noise.randrange(2**40) for _ in range(30)])
-                history.take(sample(each, node, core=core))
-        assert await history.history.flush()
-        await history.compact()
-        await history.fold()
-    await history.store(*(sample(1_000, node) for node in NODES))
-
 
 async def filled(path: Path) -> None:
     with opened(path, clock=Clock(NOW_MS + 2 * HOUR_MS)) as history:
         await fill(history)
         history.files._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def everything() -> dict[tuple[str, int], int]:
-    return {(node, each): 1 for node in NODES for each in (*range(0, 400, 2), 1_000)}
 
 
 def damage(path: Path, begin: int, length: int) -> None:
@@ -267,41 +247,3 @@ def test_file_is_its_owners_alone(tmp_path: Path) -> None:
 def test_folder_that_is_not_there_is_an_error_that_people_can_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be opened"), opened(tmp_path / "no" / "history.db"):
         pass
-
-
-# --- backup --------------------------------------------------------------------------------------
-
-
-async def test_backup_is_what_was_there_when_it_began_and_nobody_waits_for_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path, copy = tmp_path / "history.db", tmp_path / "copy.db"
-    monkeypatch.setattr("master.history.backup.STEP_PAGES", 4)
-    with opened(path, run_sync=trio.to_thread.run_sync) as history:
-        await fill(history)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(history.history.back_up, copy)
-            while not copy.exists():
-                number = len(history.confirmed)
-                await history.store(sample(10_000 + number))
-            nursery.cancel_scope.cancel()
-        taken = dict(stored(path))
-    found = dict(stored(copy))
-    assert everything().items() <= found.items() <= taken.items()
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
-    assert [each.name for each in tmp_path.glob("*copy*")] == ["copy.db"]
-    with opened(copy) as history:
-        assert history.history.has(NODES[0], "boot", 1_000)
-
-
-async def test_backup_does_not_replace_a_file_nor_leave_one_half_written(tmp_path: Path) -> None:
-    path, copy = tmp_path / "history.db", tmp_path / "copy.db"
-    with opened(path) as history:
-        await fill(history)
-        copy.write_text("mine")
-        with pytest.raises(HistoryError, match="exists"):
-            await history.history.back_up(copy)
-        with pytest.raises(HistoryError, match="No such file"):
-            await history.history.back_up(tmp_path / "no" / "copy.db")
-    assert copy.read_text() == "mine"
-    assert sorted(each.name for each in tmp_path.iterdir()) == ["copy.db", "history.db"]
