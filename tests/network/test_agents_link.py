@@ -535,7 +535,7 @@ async def test_power_cut_at_any_step_of_a_renewal_never_locks_the_node_out(
         root = tmp_path / name
         agent = await enrolled_agent(cluster, root, name)
         try:
-            with power_cut_before(step):
+            with power_cut_before(step, of=root):
                 await renew(cluster, agent)
         except PowerCut:
             step += 1
