@@ -67,7 +67,7 @@ def fitting(families: Iterable[m.FamilySample], room: int) -> Iterator[m.FamilyS
 
 
 def series_of(question: m.GetSeries, node: Node, data: SeriesData | None) -> m.Series:
-    if data is None:
+    if data is None or not data.steps.start_ms.size:  # steps of nothing have no columns either
         step_ms = question.to_wall_ms - question.from_wall_ms
         empty = tuple(m.SeriesOf(name, (), (), ()) for name in question.metrics)
         return m.Series(question.request, node.node_id, step_ms, 0, (), (), empty)

@@ -210,6 +210,17 @@ async def test_series_has_the_least_mean_and_most_of_each_step(
         assert set(users.least + users.mean + users.most) == {None}
 
 
+async def test_series_of_a_span_without_samples_is_empty(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with with_a_past(tmp_path, beats=2) as (_, viewer):
+        day_before_ms = virtual_wall_ms() - 86_400_000
+        question = m.GetSeries(1, "web", ("users",), day_before_ms, day_before_ms + 60_000, 4)
+        answer = await viewer.ask(question, m.Series)
+        assert answer.at_wall_ms == ()
+        assert answer.series == (m.SeriesOf("users", (), (), ()),)
+
+
 async def test_series_of_all_metrics_fits_into_an_answer(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
