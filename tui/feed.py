@@ -26,6 +26,7 @@ from shared.messages import (
     ListEvents,
     ListOutages,
     NodeDetail,
+    Outage,
     Outages,
     Snapshot,
 )
@@ -33,6 +34,7 @@ from tui.clock import Clock
 from tui.curves import Curves, Stretch
 from tui.fleet import Fleet
 from tui.focus import Focus
+from tui.inquiry import Inquiry
 from tui.journal import Journal
 from tui.link import Link, LinkState
 from tui.mass import Mass, Masses
@@ -82,6 +84,7 @@ class Feed:
         self.journal = Journal()
         self.pause: Pause | None = None
         self.past: Past | None = None
+        self.inquiry: Inquiry | None = None
         self._fleet = Fleet()
         self._trails = Trails()
         self._masses = Masses(self.journal)
@@ -161,12 +164,18 @@ class Feed:
         """Goes into the past, or stays there. No agent is asked to measure finely for it."""
         if self.past is None:
             now_ms = self.master_wall_ms()
-            before, moment = self.fleet.still(), self.moment()
-            self.past = Past(before, moment, now_ms, self._send, self._past_requests)
-            if self.focus is not None:
+            before = Pause(self.fleet.still(), self.moment())
+            node_id = "" if self.focus is None else self.focus.node_id
+            numbers = self._past_requests
+            self.past = Past(before, now_ms, self._send, numbers, node_id=node_id)
+            if node_id:
                 self._send(FocusNode(""))
-                self.past.open_node(self.focus.node_id, now_ms, self.now_s())
         return self.past
+
+    def inquire(self, outage: Outage) -> Inquiry:
+        """Asks what changed before an outage."""
+        self.inquiry = Inquiry(outage, self._send, self._past_requests)
+        return self.inquiry
 
     def end_past(self) -> None:
         """Back to the present."""
@@ -212,6 +221,8 @@ class Feed:
             self._ask_for_focus()
             self._ask_for_events()
             self.curves.again(self.now_s())
+            if self.inquiry:
+                self.inquiry.ask()
             if self.past:
                 self.past.linked_again(self.now_s())
         self._changed()
@@ -243,8 +254,11 @@ class Feed:
         self._changed()
 
     def _is_about_past(self, message: FromMaster, received_s: float) -> bool:
-        is_taken = self.past is not None and self.past.take(message, received_s)
-        if is_taken or self.curves.take(message, received_s):
+        if (
+            (self.past and self.past.take(message, received_s))
+            or (self.inquiry and self.inquiry.take(message))
+            or self.curves.take(message, received_s)
+        ):
             self._changed()
             return True
         # What answers a question about the past that nobody waits for any more.

@@ -29,6 +29,7 @@ from tui.landmarks import Landmarks
 from tui.moment import Moment
 from tui.node import STALE_PERIODS, Node
 from tui.node_then import NodeThen
+from tui.pause import Pause
 from tui.spans import SPANS, Span, Window, window
 
 FIRST_REQUEST: Final = 2**40
@@ -42,17 +43,19 @@ _ROOM_AT_FIRST: Final = 60
 class Past:
     """What is shown of then, and what has been asked for.
 
-    `before` is shown, as it is at `moment`, until the first answer is there. Questions take their
-    numbers from `numbers`, which go on from one stay in the past to the next.
+    `before` is shown until the first answer is there; nothing is asked for before somebody wants to
+    `go` somewhere. `node_id` is looked at closely, if it is one. Questions take their numbers from
+    `numbers`, which go on from one stay in the past to the next.
     """
 
     def __init__(
         self,
-        before: Fleet,
-        moment: Moment,
+        before: Pause,
         now_wall_ms: int,
         send: Callable[[FromViewer], None],
         numbers: Iterator[int],
+        *,
+        node_id: str = "",
     ) -> None:
         self.wanted_wall_ms = now_wall_ms
         """Where the cursor is."""
@@ -61,11 +64,11 @@ class Past:
         self.room = _ROOM_AT_FIRST
         """Cells that there are for the line of time."""
         self._span = _SPAN_AT_FIRST
-        self._fleet = before
+        self._fleet = before.fleet
         self._fleet_wall_ms: int | None = None
-        self._moment = moment
+        self._moment = before.moment
         self._incoming = Fleet()
-        self._node: NodeThen | None = None
+        self._node = NodeThen(node_id) if node_id else None
         self._asking = Asking[int](lambda n, at: send(GetFleetAt(n, at)), numbers)
         self._asking_node = Asking[tuple[str, int]](lambda n, q: send(GetNodeAt(n, *q)), numbers)
         self.landmarks = Landmarks(send, numbers)

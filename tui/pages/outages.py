@@ -68,6 +68,12 @@ def chosen_place(scene: Scene) -> int:
     return numbers.index(scene.choices.outage) if scene.choices.outage in numbers else 0
 
 
+def chosen_outage(scene: Scene) -> Outage | None:
+    """The outage that is chosen; None: there are none."""
+    known = scene.record.outages if scene.record else None
+    return known[::-1][chosen_place(scene)] if known else None
+
+
 def outage_beside(scene: Scene, steps: int) -> int:
     """The number of the outage so many rows below the chosen one; 0: there are none."""
     known = scene.record.outages if scene.record else None

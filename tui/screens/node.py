@@ -16,9 +16,10 @@ from tui.graphs import columns_per_cell
 from tui.look import Look, Sight
 from tui.node import Node
 from tui.pages import PAGES
-from tui.pages.outages import outage_beside
+from tui.pages.outages import chosen_outage, outage_beside
 from tui.pages.page import ZOOMS, Choices, Page, Scene, paint
 from tui.pages.processes import ORDERS, order_at
+from tui.screens.changes import ChangesScreen
 from tui.screens.timed import LEAVE, STEPS, TimedScreen
 from tui.tones import Pieces
 from tui.widgets.key_line import KeyLine
@@ -61,6 +62,7 @@ class NodeScreen(TimedScreen):
         Binding("v", "tree", "Tree"),
         Binding("slash", "search", "Filter", priority=True),
         Binding("down,j", "choose(1)", "Earlier outage", group=_CHOOSE, priority=True),
+        Binding("w,enter", "why", "What changed", key_display="w"),
         Binding("up,k", "choose(-1)", "Later outage", group=_CHOOSE, priority=True),
     ]
 
@@ -108,7 +110,7 @@ class NodeScreen(TimedScreen):
             return False
         if action in {"order", "tree", "search"}:
             return self._page.key == _PROCESSES
-        if action == "choose":
+        if action in {"choose", "why"}:
             return self._page.key == _OUTAGES
         if action == "turn":
             return self._feed.past is None
@@ -156,6 +158,17 @@ class NodeScreen(TimedScreen):
     def action_choose(self, steps: int) -> None:
         """Shows the evidence of another outage."""
         self._choose(outage=outage_beside(self._scene(), steps))
+
+    def action_why(self) -> None:
+        """Shows what changed before the chosen outage."""
+        if (outage := chosen_outage(self._scene())) is not None:
+            inquiry = self._feed.inquire(outage)
+            changes = ChangesScreen(self._feed, inquiry, self._node.profile.name, self._look)
+            self.app.push_screen(changes, self._travel)  # pyright: ignore[reportUnknownMemberType]
+
+    def _travel(self, at_wall_ms: int | None) -> None:
+        if at_wall_ms is not None:
+            self.go_to(at_wall_ms)
 
     def action_zoom(self, steps: int) -> None:
         """Makes a dot of the graphs stand for more time, or for less; in the past, the line of time

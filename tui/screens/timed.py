@@ -18,7 +18,7 @@ from tui.widgets.prompt import Prompt
 
 _STEP = Binding.Group("Step", compact=True)
 _SKIP = Binding.Group("Ten", compact=True)
-_OUTAGE = Binding.Group("Outage", compact=True)
+_OUTAGE = Binding.Group("To outage", compact=True)
 _SPAN = Binding.Group("Zoom", compact=True)
 
 STEPS = (
