@@ -72,7 +72,7 @@ soak: $(DEV) ## The tests that take hours
 soak-detection: $(DEV) ## False alarms in ten node-days a row, beside other detectors; writes docs/detection.md
 	$(BIN)/python -m bench.detection_soak --write $(ARGS)
 
-.PHONY: bench bench-cost bench-bytes bench-dashboard bench-detector bench-detection
+.PHONY: bench bench-cost bench-bytes bench-dashboard bench-density bench-detector bench-detection
 bench: bench-cost bench-bytes bench-dashboard bench-detector bench-detection ## Every figure in the documentation, measured on this machine
 bench-cost: $(DEV) ## CPU and memory of the agent beside node_exporter and collectd
 	$(BIN)/python -m bench.agent_cost $(ARGS)
@@ -80,6 +80,8 @@ bench-bytes: $(DEV) ## Bytes of a beat beside node_exporter's page
 	$(BIN)/python -m bench.beat_bytes $(ARGS)
 bench-dashboard: $(DEV) ## What the dashboard costs and how soon it answers, beside 1,000 and 10,000 nodes
 	$(BIN)/python -m bench.dashboard $(ARGS)
+bench-density: $(DEV) ## What a beat and a link cost the master, beside a server in C (ARGS="--links 19000 --storm" …)
+	$(BIN)/python -m bench.density $(ARGS)
 bench-detector: $(DEV) ## What the detector costs the master per beat
 	$(BIN)/python -m bench.detector_cost $(ARGS)
 bench-detection: $(DEV) ## How soon real faults of real processes are noticed (root)

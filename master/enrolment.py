@@ -176,7 +176,7 @@ class Enrolment:
         )
         spent = replace(token, uses_left=token.uses_left - 1)
         self.identities.put_token(spent)
-        statements = [_insert_identity(identity), _update_token(spent)]
+        statements = [insert_identity(identity), _update_token(spent)]
         node = None
         if is_agent:
             node, statement = self._registry.new_node(identity_id, name, now_s)
@@ -287,7 +287,7 @@ def load_identities(store: Store) -> Identities:
     return Identities(identities, tokens)
 
 
-def _insert_identity(identity: Identity) -> Statement:
+def insert_identity(identity: Identity) -> Statement:
     return (
         "INSERT INTO identities (identity, role, name, key, generation, expires_wall_ms, token_id,"
         " enrolled_key) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",

@@ -20,7 +20,7 @@ from agent.identity import Identity as AgentIdentity
 from agent.identity import IdentityFolder
 from master import node_rows
 from master.authority import open_authority
-from master.enrolment import _insert_identity as insert_identity
+from master.enrolment import insert_identity
 from master.identities import AGENT, Identity
 from master.node import Node
 from master.store import Statement, Store

@@ -1,0 +1,65 @@
+"""What the agents of a benchmark report: samples that a real host's sampler has recorded
+(`bench/data`), and the inventories and families of the demo's simulated hosts."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Final
+
+from bench.history_samples import recordings
+from heartline.demo import hardware
+from heartline.demo.family_samples import family
+from heartline.demo.hosts import Host
+from heartline.demo.hosts import fleet as hosts
+from shared import messages as m
+from shared.clock import wall_ms
+from shared.metrics import FAMILIES, metrics
+
+_HOSTS: Final = 32
+"""Hosts that differ; the agents share them out."""
+
+_SEED: Final = 1
+_GOLDEN: Final = 0.618
+"""Steps of the golden section: agents that follow each other are far apart in the recording."""
+
+
+class Samples:
+    """Encoded once, and sent by all agents."""
+
+    def __init__(self) -> None:
+        self._cores = [core for recording in recordings() for core in _cores(recording.columns)]
+        wall_s = wall_ms() / 1000
+        self._hosts = hosts(_HOSTS, _SEED)
+        self._inventories = [
+            m.InventoryReport(m.raw(hardware.inventory(host, 0.0, wall_s))) for host in self._hosts
+        ]
+        self._families = [list(_families(host, wall_s)) for host in self._hosts]
+
+    def core(self, agent: int, sample: int) -> bytes:
+        """The core sample of this agent's so many-th beat: it walks through the recordings, to the
+        end and back, from a place of its own."""
+        length = len(self._cores)
+        turn, place = divmod(round(agent * length * _GOLDEN) % length + sample, length)
+        return self._cores[length - 1 - place if turn % 2 else place]
+
+    def inventory(self, agent: int) -> m.InventoryReport:
+        """What it sends when it has been welcomed."""
+        return self._inventories[agent % _HOSTS]
+
+    def family(self, agent: int, number: int) -> m.FamilySample:
+        """The so many-th family that it sends in full: one after the other."""
+        families = self._families[agent % _HOSTS]
+        return families[(agent + number) % len(families)]
+
+
+def _cores(columns: dict[str, list[int | None]]) -> Iterator[bytes]:
+    # Without the first sample, which knows no rates.
+    known = [columns.get(metric.name, []) for metric in metrics()]
+    for row in itertools.islice(itertools.zip_longest(*known), 1, None):
+        yield m.encode_body(row)
+
+
+def _families(host: Host, wall_s: float) -> Iterator[m.FamilySample]:
+    for name in FAMILIES:
+        data = family(name, host, (), 0.0, wall_s, is_watched=False)
+        period_ms = round(hardware.detail_s(name) * 1000)
+        yield m.FamilySample(name, 0, round(wall_s * 1000), period_ms, m.raw(data))
