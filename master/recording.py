@@ -53,7 +53,7 @@ class Recording:
         anchor = self._anchors.get(node_id)
         if anchor is None or anchor.run != run:
             self._anchors[node_id] = anchor = Anchor(run)
-        anchor.linked()
+        anchor.linked(self.clock.now_wall_ms())
         allowance = self._allowances.setdefault(node_id, Allowance())
         return Recorder(self, node_id, anchor, allowance)
 
@@ -112,6 +112,13 @@ class Recorder:
         it: `stored`."""
         sequence = beat.sequence
         at_wall_ms = self._anchor.beat(beat.mono_ms, self._now_wall_ms())
+        if (
+            at_wall_ms is None
+            or sequence <= self._started_mono_ms
+            or not self._allowance.take(1, now_s)
+        ):
+            self._confirmations.refused(sequence)
+            return self._confirmations.upto
         sample = Sample(
             self._node_id,
             self._boot_id,
@@ -122,12 +129,11 @@ class Recorder:
             core,
             is_late=False,
         )
-        if sequence > self._started_mono_ms and self._allowance.take(1, now_s):
-            if self._take(sample, self._on_stored):
-                self._confirmations.taken(sequence)
-                return self._confirmations.upto
+        if self._take(sample, self._on_stored):
+            self._confirmations.taken(sequence)
+        else:
             self._allowance.give_back(1)
-        self._confirmations.refused(sequence)
+            self._confirmations.refused(sequence)
         return self._confirmations.upto
 
     def replay(self, replay: m.Replay, now_s: float, post: Callable[[m.Stored], None]) -> int:

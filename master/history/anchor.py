@@ -14,10 +14,14 @@ than `DRIFT_MS` apart:
   they were sent, and it is the agent's clock that stood still (its host was suspended) or the
   master's that was set forward: then the anchor is set by the less late of the two. A suspension
   that a link survives so leaves one sample with the time at which its host fell asleep.
-- The first beat of a link has waited for nobody, and one that is late by more than `WAITED_MS` has
-  not waited on any link: both set the anchor at once.
+- One that is late by more than `WAITED_MS` has not waited on any link, and sets the anchor at once.
 
-It outlives links: a sample that is sent again gets the time that it would have had.
+It outlives links: a sample that is sent again gets the time that it would have had. But a host may
+have slept in between, so the first beat of each link looks at it anew. That beat was taken between
+its agent's welcome and its own arrival. An anchor that agrees with this stays; else, where the two
+are no more than `DRIFT_MS` apart, the beat sets it. Where they are further apart, welcome or beat
+had to wait, and nobody knows which: then the times are not known before a beat has come promptly,
+or two alike, and until then samples are not taken. They come again.
 """
 
 from typing import Final
@@ -40,29 +44,45 @@ is there again."""
 class Anchor:
     """Of one run of one agent, which `run` names. All times are in milliseconds."""
 
-    __slots__ = ("_is_first", "_late_ms", "_latest_wall_ms", "_offset_ms", "run")
+    __slots__ = (
+        "_earliest_ms",
+        "_is_settled",
+        "_late_ms",
+        "_latest_wall_ms",
+        "_offset_ms",
+        "_unsure_ms",
+        "_welcomed_wall_ms",
+        "run",
+    )
 
     def __init__(self, run: tuple[str, int]) -> None:
         self.run: Final = run
         """The boot id, and the `started_mono_ms` of its hello."""
         self._offset_ms: int | None = None
-        self._is_first = True
+        self._is_settled = False
         self._late_ms: int | None = None
         self._latest_wall_ms = 0
+        self._welcomed_wall_ms = 0
+        self._earliest_ms: int | None = None
+        self._unsure_ms: int | None = None
 
     def __repr__(self) -> str:
         return f"<Anchor at {self._offset_ms}>"
 
-    def linked(self) -> None:
-        """The next beat is the first of a link."""
-        self._is_first = True
+    def linked(self, welcomed_wall_ms: int) -> None:
+        """A link begins, with the agent's welcome at this time: none of its beats is older."""
+        self._is_settled = False
+        self._welcomed_wall_ms = welcomed_wall_ms
+        self._earliest_ms = self._unsure_ms = self._late_ms = None
 
-    def beat(self, mono_ms: int, arrived_wall_ms: int) -> int:
+    def beat(self, mono_ms: int, arrived_wall_ms: int) -> int | None:
         """When the sample of a beat was taken that has arrived now, by the master's clock; later
-        than that of the beat before."""
+        than that of the beat before. None: that is not known yet."""
         offset_ms = self._offset_ms
-        if offset_ms is None or self._is_first:
-            offset_ms = self._first(arrived_wall_ms - mono_ms)
+        if offset_ms is None or not self._is_settled:
+            offset_ms = self._settle(mono_ms, arrived_wall_ms - mono_ms)
+            if offset_ms is None:
+                return None
         else:
             late_ms = arrived_wall_ms - mono_ms - offset_ms
             if -DRIFT_MS <= late_ms <= DRIFT_MS:
@@ -76,15 +96,30 @@ class Anchor:
         return at_wall_ms
 
     def at_wall_ms(self, mono_ms: int) -> int | None:
-        """When that was by the master's clock; None while no beat has said."""
-        return None if self._offset_ms is None or self._is_first else self._offset_ms + mono_ms
+        """When that was by the master's clock; None while no beat of this link has said."""
+        return (
+            None if self._offset_ms is None or not self._is_settled else self._offset_ms + mono_ms
+        )
 
-    def _first(self, offset_ms: int) -> int:
-        before_ms, self._is_first, self._late_ms = self._offset_ms, False, None
-        if before_ms is not None and abs(offset_ms - before_ms) <= DRIFT_MS:
-            return before_ms
-        self._offset_ms = offset_ms
-        return offset_ms
+    def _settle(self, mono_ms: int, latest_ms: int) -> int | None:
+        # The anchor is no later than `latest_ms`: no beat arrives before it is taken.
+        if self._earliest_ms is None:
+            self._earliest_ms = self._welcomed_wall_ms - mono_ms
+        before_ms, unsure_ms = self._offset_ms, self._unsure_ms
+        earliest_ms, self._unsure_ms = self._earliest_ms, latest_ms
+        if before_ms is not None and (
+            max(earliest_ms - DRIFT_MS, latest_ms - WAITED_MS) <= before_ms <= latest_ms + DRIFT_MS
+        ):
+            late_ms = latest_ms - before_ms
+            self._late_ms = late_ms if late_ms > DRIFT_MS else None
+        elif latest_ms - earliest_ms <= DRIFT_MS:
+            self._offset_ms = latest_ms
+        elif unsure_ms is not None and abs(latest_ms - unsure_ms) < ALIKE_MS:
+            self._offset_ms = min(latest_ms, unsure_ms)
+        else:
+            return None
+        self._is_settled = True
+        return self._offset_ms
 
     def _apart(self, offset_ms: int, late_ms: int) -> int:
         before_ms, self._late_ms = self._late_ms, late_ms

@@ -286,13 +286,31 @@ async def test_nothing_from_a_spool_moves_a_state_or_is_an_event(
         assert await master.events() == before
 
 
+async def test_first_beat_that_had_to_wait_is_taken_when_it_comes_again_with_its_time(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        client = await agent(master, await master.enrol("web"))
+        await trio.sleep(2.0)
+        await client.ask(beat(FIRST), m.Ack)
+        await trio.sleep(COMMITTED_S)
+        assert await recorded(master) == []
+        await client.ask(beat(FIRST + 1), m.Ack)  # as late as the one before: this is its time
+        client.link.post(replay([FIRST]))
+        assert await stored(client) == [m.Stored("boot", FIRST, FIRST)]
+        late, live = await recorded(master)
+        assert (late.sequence, live.sequence) == (FIRST, FIRST + 1)
+        assert (late.is_late, live.is_late) == (True, False)
+        assert await client.ask(beat(FIRST + 2), m.Ack) == m.Ack(FIRST + 2, FIRST + 1)
+
+
 async def test_spool_that_speaks_before_any_beat_is_not_taken_yet(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with assembled(tmp_path) as master:
         client = await agent(master, await master.enrol("web"))
         client.link.post(replay([FIRST + 1]))
-        assert await stored(client) == []
+        assert await stored(client, COMMITTED_S) == []
         await client.ask(beat(FIRST + 2), m.Ack)
         client.link.post(replay([FIRST + 1]))
         assert await stored(client) == [m.Stored("boot", FIRST + 1, FIRST + 1)]
