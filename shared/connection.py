@@ -15,7 +15,7 @@ in agent and master, asyncio in the dashboard) only moves bytes and keeps time.
 from collections.abc import Iterator, Mapping
 from enum import Enum
 from types import UnionType
-from typing import Final, Generic, TypeVar, cast, get_args
+from typing import Final, Generic, NamedTuple, TypeVar, cast, get_args
 
 import msgspec
 
@@ -120,14 +120,30 @@ _DECODERS: Final = {
     for message in allowed
 }
 
-_INBOUND: Final = {
-    (side, phase, message.kind): (_DECODERS[message], following)
-    for (phase, side), allowed in TRANSITIONS.items()
-    for message, following in allowed.items()
-}
-"""One look-up per frame: the decoder and the next phase."""
-
 _KNOWN_KINDS: Final = {message.kind: message for message in _DECODERS}
+
+
+class _Rules(NamedTuple):
+    """What the table says to one side in one phase: looked up when the phase changes, and not with
+    every frame, because the hash of an enumeration is computed in Python."""
+
+    outbound: Mapping[type[m.Message], Phase]
+    """What may be sent, and the phase that follows."""
+    inbound: Mapping[int, tuple[msgspec.msgpack.Decoder[m.Message], Phase]]
+    """The same for what may come, by its kind, with its decoder."""
+    is_established: bool
+
+
+def _rules(side: Side, phase: Phase) -> _Rules:
+    (peer,) = set(Side) - {side}
+    inbound = {
+        message.kind: (_DECODERS[message], following)
+        for message, following in TRANSITIONS.get((phase, peer), {}).items()
+    }
+    return _Rules(TRANSITIONS.get((phase, side), {}), inbound, phase in ESTABLISHED)
+
+
+_RULES: Final = {(side, phase): _rules(side, phase) for side in Side for phase in Phase}
 
 Sent = TypeVar("Sent", bound=m.Message)
 Received = TypeVar("Received", bound=m.Message)
@@ -141,7 +157,6 @@ class Connection(Generic[Sent, Received]):
     """
 
     side: Side
-    peer: Side
 
     __slots__ = (
         "_assembly",
@@ -149,12 +164,14 @@ class Connection(Generic[Sent, Received]):
         "_entry_bytes",
         "_failed_in",
         "_frames",
+        "_rules",
         "phase",
         "skipped",
     )
 
     def __init__(self) -> None:
         self.phase = Phase.OPENING
+        self._rules = _RULES[self.side, Phase.OPENING]
         self.skipped = 0
         """Frames of unknown kind passed over: a peer that is newer than this side."""
         self._frames = FrameDecoder(ENTRY_FRAME_LIMIT_BYTES)
@@ -208,7 +225,7 @@ class Connection(Generic[Sent, Received]):
         body = m.encode_body(message)
         if len(body) <= PIECE_BYTES:
             frames = [encode_frame(message.kind, body)]
-        elif len(body) > TRANSFER_LIMIT_BYTES or self.phase not in ESTABLISHED:
+        elif len(body) > TRANSFER_LIMIT_BYTES or not self._rules.is_established:
             raise LocalProtocolError(
                 f"{type(message).__name__} of {len(body)} bytes while {self.phase.value};"
                 f" the limit is {TRANSFER_LIMIT_BYTES}, on an established link only"
@@ -224,9 +241,9 @@ class Connection(Generic[Sent, Received]):
         It is a `Goodbye` on an established link and a master's `Deny` before; empty when this side
         has nothing to say, as a client before it is welcomed or after the link has ended.
         """
-        phase = self._failed_in or self.phase
-        self.phase, self._failed_in = Phase.CLOSED, None
-        allowed = TRANSITIONS.get((phase, self.side), {})
+        allowed = _RULES[self.side, self._failed_in or self.phase].outbound
+        self._enter(Phase.CLOSED)
+        self._failed_in = None
         if m.Goodbye in allowed:
             return m.encode(m.Goodbye(code, clean(text)))
         if m.Deny in allowed:
@@ -235,24 +252,25 @@ class Connection(Generic[Sent, Received]):
 
     def abandon(self) -> None:
         """The link is gone: what is buffered is dropped, whoever still holds this."""
-        self.phase, self._failed_in = Phase.CLOSED, None
+        self._enter(Phase.CLOSED)
+        self._failed_in = None
         self._frames = FrameDecoder(ENTRY_FRAME_LIMIT_BYTES)
         self._assembly = None
 
     def _messages(self) -> Iterator[Received]:
         try:
             while self.phase is not Phase.CLOSED and (frame := self._frames.next_frame()):
-                self._count(frame.body)
+                if not self._rules.is_established:
+                    self._count(frame.body)
                 message = self._accept(frame.kind, frame.body)
                 if message is not None:
                     yield message
         except RemoteProtocolError:
-            self._failed_in, self.phase = self.phase, Phase.CLOSED
+            self._failed_in = self.phase
+            self._enter(Phase.CLOSED)
             raise
 
     def _count(self, body: bytes) -> None:
-        if self.phase in ESTABLISHED:
-            return
         self._entry_bytes += HEADER_BYTES + len(body)
         if self._entry_bytes > ENTRY_BYTES_LIMIT:
             raise RemoteProtocolError(
@@ -260,7 +278,7 @@ class Connection(Generic[Sent, Received]):
             )
 
     def _following(self, message: Sent) -> Phase:
-        following = TRANSITIONS.get((self.phase, self.side), {}).get(type(message))
+        following = self._rules.outbound.get(type(message))
         if following is None:
             raise LocalProtocolError(
                 f"{type(message).__name__} may not be sent while {self.phase.value}"
@@ -268,7 +286,7 @@ class Connection(Generic[Sent, Received]):
         return following
 
     def _accept(self, kind: int, body: bytes) -> Received | None:
-        known = _INBOUND.get((self.peer, self.phase, kind))
+        known = self._rules.inbound.get(kind)
         if known is None:
             expected = _KNOWN_KINDS.get(kind)
             if expected is None:
@@ -292,8 +310,10 @@ class Connection(Generic[Sent, Received]):
         return cast("Received", message)
 
     def _enter(self, phase: Phase) -> None:
-        self.phase = phase
-        if phase in ESTABLISHED:
+        if phase is self.phase:
+            return
+        self.phase, self._rules = phase, _RULES[self.side, phase]
+        if self._rules.is_established:
             self._frames.limit_bytes = LINK_FRAME_LIMIT_BYTES
 
     def _join(self, part: m.Part) -> Received | None:
@@ -329,7 +349,6 @@ class ClientConnection(Connection[m.FromClient, m.FromMaster]):
     """An agent's or viewer's end."""
 
     side = Side.CLIENT
-    peer = Side.MASTER
     __slots__ = ()
 
 
@@ -337,5 +356,4 @@ class MasterConnection(Connection[m.FromMaster, m.FromClient]):
     """A master's end."""
 
     side = Side.MASTER
-    peer = Side.CLIENT
     __slots__ = ()
