@@ -7,11 +7,11 @@ One server after the other is put under the same load: agents with certificates 
 processes of their own, which link over mutual TLS 1.3, beat on a grid with samples that were
 recorded on a real host, and dial again as agents do. CPU is the kernel's count for the server's
 whole process, user and system, per beat that was sent meanwhile; `first_us` is what its first
-thread used of it, which leaves out the work of a master's disk. Memory is what became resident
-while the links were made. Delays are from a beat's being written to its acknowledgement, and to the
-master's word that its sample is on disk. `late_p99_ms` says how late the load itself was: where
-that is long, the machine is too small for both. A storm: the server is killed and started again,
-until all links are back.
+thread used of it, which leaves out the work of a master's disk. Memory is what the process took
+for itself while the links were made. Delays are from a beat's being written to its acknowledgement,
+and to the master's word that its sample is on disk. `late_p99_ms` says how late the load itself
+was: where that is long, the machine is too small for both. A storm: the server is killed and
+started again, until all links are back.
 
 Compare the ratios: absolute figures differ by machine and hour. One process may hold as many links
 as it may have open files (ulimit -Hn); the load takes several processes.
@@ -28,10 +28,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from bench.agent_cost import cost_of
 from bench.baselines import MissingBaselineError
 from bench.density import identities, servers
-from bench.density.cost import cpu_of
+from bench.density.cost import cpu_of, own_bytes
 from bench.density.histogram import Histogram
 from bench.density.load import Load, LoadFailedError, Report, descriptors, load
 from bench.density.servers import Server, ServerFailedError
@@ -77,7 +76,7 @@ class Bench:
         given = self._given
         server.start()
         try:
-            alone_kib, idle = cost_of(server.pid).rss_kib, cpu_of(server.pid)
+            alone_bytes, idle = own_bytes(server.pid), cpu_of(server.pid)
             with load(
                 self._fleet,
                 given.links,
@@ -95,7 +94,7 @@ class Bench:
                 shaking_s = linking.all_s - beats_before * beat_us / 1e6
                 row["handshake_ms"] = round(shaking_s / given.links * 1000, 2)
                 row["kb_per_link"] = round(
-                    (cost_of(server.pid).rss_kib - alone_kib) * 1.024 / given.links, 1
+                    (own_bytes(server.pid) - alone_bytes) / given.links / 1000, 1
                 )
                 row["linked_s"] = round(linked_s, 1)
                 if given.storm:
@@ -136,11 +135,13 @@ class Bench:
         agents.wait_linked(STORM_S)
         back_s, used = time.monotonic() - began_s, cpu_of(server.pid)
         time.sleep(SETTLE_PERIODS * self._given.period)
-        errors = Counter(agents.report().errors)
+        report = agents.report()
+        errors = Counter(report.errors)
         return {
             "storm_s": round(back_s, 1),
             "storm_cpu_s": round(used.all_s, 1),
-            "storm_dials_failed": sum(errors.values()),
+            "storm_dials_failed": report.failed_dials,
+            "storm_late_p99_ms": _ms(report.late, 0.99),
             "storm_errors": ", ".join(f"{count} {error}" for error, count in errors.most_common(3)),
             "storm_false": self._false(server, since_wall_ms),
         }

@@ -33,6 +33,15 @@ def cpu_of(pid: int) -> Cpu:
     return Cpu(user_s, all_s - user_s, int(first) / 1e9)
 
 
+def own_bytes(pid: int) -> int:
+    """What a process keeps in memory for itself alone: without the libraries, whose pages become
+    resident when they are first used, however many links there are."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise ProcessLookupError(f"process {pid} has ended")
+
+
 def _after_name(path: Path) -> list[str]:
     # The name of a program may hold blanks and parentheses: proc(5).
     return path.read_text().rpartition(")")[2].split()

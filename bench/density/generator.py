@@ -29,7 +29,8 @@ _DIAL: Final = 1
 _LOOK: Final = 2
 """Whether a dial has lasted too long."""
 
-_EVENTS_AT_ONCE: Final = 512
+_EVENTS_AT_ONCE: Final = 32
+"""Between two looks at what is due: each may be a handshake of a millisecond."""
 _BEATS_BETWEEN: Final = 64
 """Beats that are sent before the answers are read: their delay is to be the master's."""
 
