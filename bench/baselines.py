@@ -65,7 +65,7 @@ class NodeExporter:
 @contextmanager
 def node_exporter() -> Generator[NodeExporter]:
     """node_exporter with its default collectors, from its first page on."""
-    binary = _binary("prometheus-node-exporter", "prometheus-node-exporter")
+    binary = installed("prometheus-node-exporter", "prometheus-node-exporter")
     port = free_port(socket.SOCK_STREAM)
     with running([binary, f"--web.listen-address=127.0.0.1:{port}"]) as process:
         exporter = NodeExporter(process, port)
@@ -84,7 +84,7 @@ def node_exporter() -> Generator[NodeExporter]:
 @contextmanager
 def collectd(sink_port: int) -> Generator["subprocess.Popen[bytes]"]:
     """collectd, reading every 5 s what an agent reads and sending it to a UDP port."""
-    binary = _binary("collectd", "collectd-core")
+    binary = installed("collectd", "collectd-core")
     with tempfile.TemporaryDirectory(prefix="collectd-") as folder:
         config = Path(folder) / "collectd.conf"
         config.write_text(COLLECTD_CONFIG.format(folder=folder, port=sink_port))
@@ -117,7 +117,12 @@ def free_port(kind: socket.SocketKind) -> int:
         return port
 
 
-def _binary(name: str, package: str) -> str:
+def installed(name: str, package: str) -> str:
+    """Where a program is.
+
+    Raises:
+        MissingBaselineError: it is not installed.
+    """
     path = shutil.which(name) or shutil.which(f"/usr/sbin/{name}")
     if path is None:
         raise MissingBaselineError(f"{name} is not installed: apt-get install {package}")
