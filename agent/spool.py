@@ -70,7 +70,8 @@ class Spool:
         self._window = 1
 
     def __repr__(self) -> str:
-        return f"<Spool of {len(self)} samples, {len(self.losses)} losses>"
+        told = f"{len(self.losses)} losses to tell, {self.forgotten} forgotten"
+        return f"<Spool of {len(self)} samples, {told}>"
 
     def __len__(self) -> int:
         """How many samples are not confirmed."""

@@ -11,6 +11,7 @@ from typing import TypeAlias
 import trio
 
 from agent.clocks import ReadClocks
+from shared.metrics import LARGEST
 
 MonoMs: TypeAlias = Callable[[str, int, int], int]
 """From a boot's id and the readings of its clocks, since boot and of the wall, to the time on this
@@ -40,6 +41,7 @@ class SpoolClock:
                 return now_mono_ms - (now.boot_ms - boot_ms)
             last_boot_ms, last_wall_ms = self._latest.get(boot_id, (boot_ms, wall_ms))
             last_ago_ms = max(now.wall_ms - last_wall_ms, now.boot_ms)
-            return now_mono_ms - last_ago_ms - (last_boot_ms - boot_ms)
+            at_ms = now_mono_ms - last_ago_ms - (last_boot_ms - boot_ms)
+            return max(-LARGEST, min(LARGEST, at_ms))
 
         return mono_ms

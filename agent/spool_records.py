@@ -5,16 +5,22 @@ On disk a record is
     magic and kind (4 B), length of the body (4 B), CRC-32 of all else (4 B), body
 
 and says all about itself, so that a damaged one costs nobody else anything: behind it, reading
-goes on where the next magic stands before a record whose checksum is right.
+goes on where the next magic stands before a record whose checksum is right. What no message could
+carry is damaged too: a master would end the link over it, and every link after that.
 """
 
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import Final, NamedTuple, TypeAlias
+from typing import Annotated, Final, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from shared.messages import Count, Name, Wall
+
+CORE_LIMIT_BYTES: Final = 1024
+"""Twice the longest core sample."""
 
 
 class RunKey(NamedTuple):
@@ -27,16 +33,16 @@ class RunKey(NamedTuple):
 class Sample(Struct, frozen=True, array_like=True, gc=False):
     """A sample that was taken."""
 
-    boot_id: str
-    started_mono_ms: int
-    sequence: int
-    boot_ms: int
+    boot_id: Name
+    started_mono_ms: Count
+    sequence: Count
+    boot_ms: Wall
     """When, by the host's clock since boot."""
-    wall_ms: int
+    wall_ms: Wall
     """When, by its wall clock."""
-    period_ms: int
+    period_ms: Count
     """When the next one was due after it."""
-    core: bytes
+    core: Annotated[bytes, Meta(max_length=CORE_LIMIT_BYTES)]
     """MessagePack of a `shared.metrics.Core`."""
 
     @property
@@ -48,14 +54,14 @@ class Sample(Struct, frozen=True, array_like=True, gc=False):
 class Loss(Struct, frozen=True, array_like=True, gc=False):
     """Samples of one run that were taken and are no more; the times are as in `Sample`."""
 
-    boot_id: str
-    started_mono_ms: int
-    first: int
-    last: int
-    first_boot_ms: int
-    first_wall_ms: int
-    last_boot_ms: int
-    last_wall_ms: int
+    boot_id: Name
+    started_mono_ms: Count
+    first: Count
+    last: Count
+    first_boot_ms: Wall
+    first_wall_ms: Wall
+    last_boot_ms: Wall
+    last_wall_ms: Wall
 
     @property
     def run(self) -> RunKey:

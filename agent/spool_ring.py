@@ -11,13 +11,12 @@ Everything here blocks, and belongs to one thread at a time.
 """
 
 import os
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from agent.numbers import Numbers
-from agent.spool_records import Loss, Record, RunKey, Sample, pack, parse
+from agent.spool_records import Damage, Loss, Record, RunKey, Sample, pack, parse
 from agent.spool_segments import Found, Scan, Segment
 
 SPOOL: Final = "spool"
@@ -28,7 +27,7 @@ SUFFIX: Final = ".ring"
 SEGMENTS: Final = 64
 """Into how many files, at the least, the room is divided: so large a part goes when it is full."""
 
-SEGMENT_LIMIT_BYTES: Final = 256 * 1024
+SEGMENT_LIMIT_BYTES: Final = 64 * 1024
 """No segment is much longer: all of it is read to find a batch in it."""
 
 _MS_PER_HOUR: Final = 3_600_000
@@ -48,6 +47,7 @@ class Ring:
         self._number = 0
         self._descriptor: int | None = None
         self._has_new_file = False
+        self._is_turned_over = False
 
     def __repr__(self) -> str:
         return f"<Ring {self.folder}, {len(self.segments)} segments, {self.size_bytes} B>"
@@ -87,10 +87,10 @@ class Ring:
             wanted = Numbers() if span is None else span.numbers.common(numbers)
             if span is None or not wanted:
                 continue
-            for sample in _samples(segment):
-                if sample.sequence in wanted and sample.run == run:
-                    found[sample.sequence] = sample
-                    wanted.discard(sample.sequence)
+            for record in _records(segment):
+                if isinstance(record, Sample) and record.sequence in wanted and record.run == run:
+                    found[record.sequence] = record
+                    wanted.discard(record.sequence)
             losses += [span.loss(first, last) for first, last in wanted.stretches()]
         return [found[number] for number in sorted(found)], losses
 
@@ -105,8 +105,8 @@ class Ring:
         return oldest if is_too_old or is_too_large else None
 
     def remove(self, segments: Iterable[Segment], losses: Iterable[Loss]) -> None:
-        """Removes segments, after these losses have been written behind all others. The last one
-        is emptied, before they are."""
+        """Removes segments, never the last one, after these losses have been written behind all
+        others."""
         segments, losses = list(segments), list(losses)
         try:
             self.append(losses)
@@ -115,6 +115,10 @@ class Ring:
             self.append(losses)
         else:
             self._remove(segments)
+
+    def turn_over(self) -> None:
+        """The next record begins a new segment: what is in the last one is of no more use soon."""
+        self._is_turned_over = True
 
     def sync(self) -> None:
         """What was appended survives a loss of power from now on."""
@@ -136,14 +140,8 @@ class Ring:
 
     def _remove(self, segments: list[Segment]) -> None:
         for segment in segments:
-            at = self.segments.index(segment)
-            with suppress(FileNotFoundError):
-                if at == len(self.segments) - 1:
-                    os.truncate(segment.path, 0)
-                    self.segments[at] = Segment(segment.path)
-                    continue
-                segment.path.unlink()
-            del self.segments[at]
+            segment.path.unlink(missing_ok=True)
+            self.segments.remove(segment)
 
     def _write(self, descriptor: int, segment: Segment, content: bytes) -> None:
         try:
@@ -158,7 +156,10 @@ class Ring:
 
     def _writable(self) -> int:
         """The file of the last segment, which has room."""
-        if not self.segments or self.segments[-1].size_bytes >= self._segment_bytes:
+        if self._is_turned_over or not self.segments:
+            return self._begin_segment()
+        if self.segments[-1].size_bytes >= self._segment_bytes:
+            self.sync()  # nothing will any more
             return self._begin_segment()
         if self._descriptor is None:
             return self._go_on(self.segments[-1])
@@ -167,13 +168,13 @@ class Ring:
         return self._descriptor
 
     def _begin_segment(self) -> int:
-        self.sync()  # nothing else ever syncs the one before
         self.close()
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self.folder / f"{self._number + 1:08}{SUFFIX}"
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
         self._number += 1
         self._has_new_file = True
+        self._is_turned_over = False
         self.segments.append(Segment(path))
         return self._descriptor
 
@@ -194,12 +195,12 @@ def segment_files(folder: Path) -> list[Path]:
     return sorted(paths, key=_number_of)
 
 
-def _samples(segment: Segment) -> Iterable[Sample]:
+def _records(segment: Segment) -> Iterator[Record | Damage]:
     try:
         content = segment.path.read_bytes()[: segment.size_bytes]
     except FileNotFoundError:
-        return ()
-    return [record for record in parse(content) if isinstance(record, Sample)]
+        return
+    yield from parse(content)
 
 
 def _number_of(path: Path) -> int:

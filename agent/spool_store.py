@@ -39,9 +39,9 @@ SYNC_S: Final = 30.0
 BACKLOG_SAMPLES: Final = 6
 """On a good link less is unconfirmed, and nothing needs to survive a loss of power."""
 
-EMPTIED_BYTES: Final = 16 * 1024
-"""How long the file may get before it is emptied when all that is in it is confirmed. After a
-restart so much is replayed at most that the master has already."""
+TURNED_OVER_BYTES: Final = 16 * 1024
+"""On a good link, how long a file gets before the next one is begun and it can go. After a restart
+not much more than that is replayed that the master has already."""
 
 WRITTEN_AT_ONCE: Final = 256
 """Samples, after a disk has recovered."""
@@ -191,13 +191,13 @@ class SpoolStore:
             await self._remove(ring, [segment])
         if self._has_confirmed:
             self._has_confirmed = False
-            await self._remove(ring, [each for each in ring.segments if self._is_done(ring, each)])
+            await self._remove(ring, [each for each in ring.segments[:-1] if self._is_done(each)])
+        is_long = ring.segments and ring.segments[-1].size_bytes >= TURNED_OVER_BYTES
+        if is_long and len(self._spool) <= BACKLOG_SAMPLES:
+            ring.turn_over()
 
-    def _is_done(self, ring: Ring, segment: Segment) -> bool:
+    def _is_done(self, segment: Segment) -> bool:
         """Whether there is nothing in it any more that a master has not."""
-        is_last = segment is ring.segments[-1]
-        if is_last and (segment.size_bytes < EMPTIED_BYTES or self._spool.losses):
-            return False
         return not any(
             self._spool.unconfirmed(run).common(span.numbers) for run, span in segment.spans.items()
         )

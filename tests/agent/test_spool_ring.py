@@ -10,6 +10,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from msgspec.structs import replace
 
 from agent.spool_records import Damage, Loss, RunKey, Sample, pack, parse
 from agent.spool_ring import Ring, segment_files
@@ -105,6 +106,24 @@ def test_flipped_byte_costs_the_record_it_hits_and_that_is_told(
     (loss,) = found.losses
     assert (loss.run, loss.first, loss.last) == (RUN, lost, lost)
     assert loss.first_boot_ms == sample(3).boot_ms
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"started_mono_ms": -1},
+        {"sequence": 2**53 + 1},
+        {"period_ms": -5},
+        {"wall_ms": 2**60},
+        {"core": bytes(1025)},
+    ],
+)
+def test_record_that_no_message_could_carry_is_damage(
+    tmp_path: Path, wrong: dict[str, object]
+) -> None:
+    filled(tmp_path, sample(1), replace(sample(2), **wrong), sample(3))
+    assert held(tmp_path) == [sample(1), sample(3)]
+    assert opened(tmp_path)[1].damaged_bytes > 0
 
 
 def test_file_of_anything_else_is_no_reason_to_fail(tmp_path: Path) -> None:
