@@ -72,8 +72,8 @@ soak: $(DEV) ## The tests that take hours
 soak-detection: $(DEV) ## False alarms in ten node-days a row, beside other detectors; writes docs/detection.md
 	$(BIN)/python -m bench.detection_soak --write $(ARGS)
 
-.PHONY: bench bench-cost bench-bytes bench-dashboard bench-density bench-detector bench-detection
-bench: bench-cost bench-bytes bench-dashboard bench-detector bench-detection ## Every figure in the documentation, measured on this machine
+.PHONY: bench bench-cost bench-bytes bench-dashboard bench-density bench-detector bench-detection bench-history
+bench: bench-cost bench-bytes bench-dashboard bench-detector bench-detection bench-history ## Every figure in the documentation, measured on this machine
 bench-cost: $(DEV) ## CPU and memory of the agent beside node_exporter and collectd
 	$(BIN)/python -m bench.agent_cost $(ARGS)
 bench-bytes: $(DEV) ## Bytes of a beat beside node_exporter's page
@@ -86,6 +86,8 @@ bench-detector: $(DEV) ## What the detector costs the master per beat
 	$(BIN)/python -m bench.detector_cost $(ARGS)
 bench-detection: $(DEV) ## How soon real faults of real processes are noticed (root)
 	$(BIN)/python -m bench.detection $(ARGS)
+bench-history: $(DEV) ## Bytes, processor time and answers of the history beside Prometheus and VictoriaMetrics
+	$(BIN)/python -m bench.history $(ARGS)
 
 .PHONY: lock
 lock: ## Pins the newest versions that pyproject.toml allows, with their hashes

@@ -5,9 +5,9 @@ instant; the same of ours and of others, at instants that are drawn by lot from 
 import math
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import trio
 
@@ -16,6 +16,8 @@ from bench.history_fleet import Fleet
 from bench.history_kept import inline
 from master.history.queries import Queries
 from shared.metrics import metrics
+
+Asking = TypeVar("Asking")
 
 POINTS: Final = 300
 SEED: Final = 1
@@ -79,7 +81,7 @@ def ours_of_nodes(path: Path, asked: list[Question], *, every_metric: bool) -> T
         )
         return 0 if found is None else int((found.steps.known > 0).sum())
 
-    return _timed([lambda each=each: trio.run(ask, each) for each in asked])
+    return _timed(lambda question: trio.run(ask, question), asked)
 
 
 def ours_of_fleet(path: Path, at_ms: list[int]) -> Times:
@@ -89,38 +91,37 @@ def ours_of_fleet(path: Path, at_ms: list[int]) -> Times:
     async def ask(instant_ms: int) -> int:
         return len(await queries.fleet_at(instant_ms))
 
-    return _timed([lambda each=each: trio.run(ask, each) for each in at_ms])
+    return _timed(lambda each: trio.run(ask, each), at_ms)
 
 
 def theirs_of_nodes(database: Asked, asked: list[Question], *, every_metric: bool) -> Times:
     """The last value before each of `POINTS` instants."""
     metric = "" if every_metric else METRIC
-    return _timed(
-        [
-            lambda each=each: database.series(
-                f'{metric}{{instance="{each.node_id}"}}', each.from_ms, each.to_ms, POINTS
-            )
-            for each in asked
-        ]
-    )
+
+    def ask(question: Question) -> int:
+        selector = f'{metric}{{instance="{question.node_id}"}}'
+        return database.series(selector, question.from_ms, question.to_ms, POINTS)
+
+    return _timed(ask, asked)
 
 
 def theirs_of_fleet(database: Asked, at_ms: list[int]) -> Times:
     """All values of all nodes."""
-    return _timed([lambda each=each: database.instant('{instance=~".+"}', each) for each in at_ms])
+    return _timed(lambda each: database.instant('{instance=~".+"}', each), at_ms)
 
 
-def _timed(asks: list[Callable[[], int]]) -> Times:
-    found = asks[0]()  # what is only done once is not counted
+def _timed(ask: Callable[[Asking], int], questions: Sequence[Asking]) -> Times:
+    ask(questions[0])  # what is only done once is not counted
+    found = 0
     taken_ms: list[float] = []
     cpu_s = time.process_time()
-    for ask in asks:
+    for question in questions:
         began_s = time.perf_counter()
-        found = ask()
+        found = ask(question)
         taken_ms.append((time.perf_counter() - began_s) * 1000)
     cpu_s = time.process_time() - cpu_s
     return Times(
-        percentile(taken_ms, 0.5), percentile(taken_ms, 0.99), cpu_s / len(asks) * 1000, found
+        percentile(taken_ms, 0.5), percentile(taken_ms, 0.99), cpu_s / len(questions) * 1000, found
     )
 
 

@@ -70,8 +70,8 @@ AS_IT_IS: Final = Pace(500, HistorySettings().compact_every_s)
 
 
 def keep(path: Path, fleet: Fleet, pace: Pace, *, settle: bool) -> float:
-    """Writes all of the fleet's samples; what that took of the processor, in seconds, but for making
-    the samples. `settle`: the upkeep goes on until nothing is left in the journal."""
+    """Writes all of the fleet's samples; what that took of the processor, in seconds, but for
+    making the samples. `settle`: the upkeep goes on until nothing is left in the journal."""
     return trio.run(_keep, path, fleet, pace, settle)
 
 
