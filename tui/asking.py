@@ -20,12 +20,13 @@ class Asking(Generic[Question]):
         self._send = send
         self._numbers = numbers
         self._request: int | None = None
-        self._asked: Question | None = None
+        self.asked: Question | None = None
+        """The question that is on its way."""
         self._next: Question | None = None
         self._since_s = 0.0
 
     def __repr__(self) -> str:
-        return f"<Asking {self._asked}, then {self._next}>"
+        return f"<Asking {self.asked}, then {self._next}>"
 
     @property
     def is_open(self) -> bool:
@@ -38,7 +39,7 @@ class Asking(Generic[Question]):
             self._since_s = now_s
             self._ask(question)
         else:
-            self._next = None if question == self._asked else question
+            self._next = None if question == self.asked else question
 
     def is_answer(self, request: int) -> bool:
         """Whether that is the number of the question which is open."""
@@ -49,19 +50,19 @@ class Asking(Generic[Question]):
         is asked. None: nobody waits for that answer."""
         if request != self._request:
             return None
-        question, following = self._asked, self._next
-        self._request = self._asked = self._next = None
+        question, following = self.asked, self._next
+        self._request = self.asked = self._next = None
         if following is not None:
             self.want(following, now_s)
         return question
 
     def drop(self) -> None:
         """Nothing is wanted any more: an answer that still comes is nobody's."""
-        self._request = self._asked = self._next = None
+        self._request = self.asked = self._next = None
 
     def again(self, now_s: float) -> None:
         """Another link: what was asked on the last one will not be answered."""
-        wanted = self._next if self._next is not None else self._asked
+        wanted = self._next if self._next is not None else self.asked
         self.drop()
         if wanted is not None:
             self.want(wanted, now_s)
@@ -71,5 +72,5 @@ class Asking(Generic[Question]):
         return max(0.0, now_s - self._since_s) if self.is_open else 0.0
 
     def _ask(self, question: Question) -> None:
-        self._request, self._asked, self._next = next(self._numbers), question, None
+        self._request, self.asked, self._next = next(self._numbers), question, None
         self._send(self._request, question)

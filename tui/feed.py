@@ -9,7 +9,7 @@ for again on every new link.
 
 from collections.abc import Callable, Sequence
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
 
 from textual.message import Message
 
@@ -31,6 +31,7 @@ from shared.messages import (
     Snapshot,
 )
 from tui.clock import Clock
+from tui.close_up import CloseUp, close_up_then, until
 from tui.curves import Curves, Stretch
 from tui.fleet import Fleet
 from tui.focus import Focus
@@ -44,7 +45,7 @@ from tui.outages import BEARING, OUTAGES_ASKED, Record
 from tui.past import FIRST_REQUEST, Past
 from tui.pause import Pause
 from tui.since import fleet_wall_ms
-from tui.trail import Trail, Trails
+from tui.trail import Trails
 
 FLEET_EVENTS: Final = 500
 NODE_EVENTS: Final = 200
@@ -61,14 +62,6 @@ class PictureChanged(Message):
     def can_replace(self, message: Message) -> bool:
         """See `textual.message.Message`: the later of two hints says it all."""
         return isinstance(message, PictureChanged)
-
-
-class CloseUp(NamedTuple):
-    """One node, as its pages need it."""
-
-    focus: Focus
-    events: Sequence[Event]
-    record: Record | None
 
 
 class Feed:
@@ -121,15 +114,17 @@ class Feed:
         """A node as it is to be shown; None: there is, or was, no such node."""
         return self.past.node(node_id) if self.past else self.fleet.node(node_id)
 
+    def events(self) -> Sequence[Event]:
+        """What has happened in the fleet until now, or then; oldest first."""
+        events = self.journal.events
+        return until(self.past.moment.wall_ms, events) if self.past else events
+
     def close_up(self, live: Focus) -> CloseUp:
         """What is known of a node from close by, now or then."""
         events = self.journal.of(live.node_id)
         if self.past is None:
             return CloseUp(live, events, self.record)
-        at_ms = self.past.moment.wall_ms
-        told = [event for event in events if event.wall_ms <= at_ms]
-        record = None if self.record is None else self.record.until(at_ms)
-        return CloseUp(self.past.focus or Focus(live.node_id, Trail()), told, record)
+        return close_up_then(self.past, live.node_id, events, self.record)
 
     def stretch(self, node_id: str, length_ms: int, points: int) -> Stretch:
         """What graphs of a node are to show, up to now or then; the master is asked for it."""

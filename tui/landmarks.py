@@ -3,7 +3,8 @@ missing from the history. Pure: questions are handed to `send`.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from shared.messages import (
@@ -12,7 +13,6 @@ from shared.messages import (
     Failed,
     FromMaster,
     FromViewer,
-    Gap,
     GetCoverage,
     ListOutages,
     Outage,
@@ -39,6 +39,8 @@ class _Stretch(NamedTuple):
     node_id: str
     begin_wall_ms: int
     end_wall_ms: int
+    cell_ms: int
+    """How finely; cells begin at multiples of it."""
 
 
 class Landmarks:
@@ -48,27 +50,32 @@ class Landmarks:
         self.node_id = ""
         self.outages: Sequence[Outage] = ()
         """Oldest first."""
-        self.gaps: Sequence[tuple[str, Gap]] = ()
-        """What is missing, with the id of its node."""
+        self._missing: Mapping[int, int] = {}
         self._cells: tuple[Window, Sequence[Cell]] | None = None
         self._outages_told_s: float | None = None
         self._gaps_told: tuple[_Stretch, float] | None = None
-        self._rows: list[Coverage] = []
+        self._counted = Counter[int]()
+        """Of how many nodes samples are missing in a cell, by its number since 1970; what has come
+        of the answer that is coming."""
         self._outages = Asking[str](
             lambda number, node_id: send(ListOutages(number, OUTAGES_TOLD, node_id)), numbers
         )
         self._coverage = Asking[_Stretch](
-            lambda number, stretch: send(GetCoverage(number, *stretch)), numbers
+            lambda number, what: send(
+                GetCoverage(number, what.node_id, what.begin_wall_ms, what.end_wall_ms)
+            ),
+            numbers,
         )
 
     def __repr__(self) -> str:
-        return f"<Landmarks, {len(self.outages)} outages, {len(self.gaps)} gaps>"
+        return f"<Landmarks, {len(self.outages)} outages, {len(self._missing)} cells with gaps>"
 
     def want(self, node_id: str, window: Window, now_s: float) -> None:
         """Has what is in that window told, unless it is known well enough."""
         if node_id != self.node_id:
             self.node_id = node_id
-            self.outages, self.gaps, self._cells = (), (), None
+            self.outages, self._missing, self._cells = (), {}, None
+            self._counted.clear()
             self._outages_told_s = self._gaps_told = None
             self._outages.drop()
             self._coverage.drop()
@@ -76,18 +83,20 @@ class Landmarks:
         if (told_s is None or now_s - told_s > REFRESH_S) and not self._outages.is_open:
             self._outages.want(node_id, now_s)
         if not self._knows(window, now_s):
-            stretch = _Stretch(node_id, window.begin_wall_ms, window.end_wall_ms)
+            stretch = _Stretch(node_id, window.begin_wall_ms, window.end_wall_ms, window.cell_ms)
             self._coverage.want(stretch, now_s)
 
     def cells(self, window: Window) -> Sequence[Cell]:
         """What there is to say of each cell of a window."""
         if self._cells is None or self._cells[0] != window:
-            self._cells = window, cells(window, self.outages, self.gaps)
+            told = self._gaps_told
+            is_as_fine = told is not None and told[0].cell_ms == window.cell_ms
+            self._cells = window, cells(window, self.outages, self._missing if is_as_fine else {})
         return self._cells[1]
 
     def again(self, now_s: float) -> None:
         """Another link."""
-        self._rows = []
+        self._counted.clear()
         self._outages.again(now_s)
         self._coverage.again(now_s)
 
@@ -101,7 +110,7 @@ class Landmarks:
                 self._cells = None
                 self._outages_told_s = now_s
             case CoverageOf(request=request) if self._coverage.is_answer(request):
-                self._rows += message.rows
+                self._count(message.rows)
                 if message.last:
                     self._take_coverage(request, now_s)
             case Failed(request=request):
@@ -111,7 +120,7 @@ class Landmarks:
                     return True
                 if not self._coverage.is_answer(request):
                     return False
-                self._rows = []
+                self._counted.clear()
                 self._take_coverage(request, now_s)
             case _:
                 return False
@@ -131,16 +140,28 @@ class Landmarks:
             return False
         stretch, told_s = self._gaps_told
         is_inside = (
-            stretch.begin_wall_ms <= window.begin_wall_ms
+            stretch.cell_ms == window.cell_ms
+            and stretch.begin_wall_ms <= window.begin_wall_ms
             and window.end_wall_ms <= stretch.end_wall_ms
         )
         return is_inside and now_s - told_s < REFRESH_S
 
+    def _count(self, rows: Iterable[Coverage]) -> None:
+        """Takes in one piece, and keeps what is drawn of it: a large fleet has many gaps."""
+        asked = self._coverage.asked
+        if asked is None:
+            return
+        for row in rows:
+            missing: set[int] = set()
+            for gap in row.gaps:
+                if gap.kind in MISSING:
+                    begin_ms = max(gap.from_wall_ms, asked.begin_wall_ms)
+                    end_ms = min(max(gap.to_wall_ms, gap.from_wall_ms + 1), asked.end_wall_ms)
+                    missing.update(range(begin_ms // asked.cell_ms, -(-end_ms // asked.cell_ms)))
+            self._counted.update(missing)
+
     def _take_coverage(self, request: int, now_s: float) -> None:
-        rows, self._rows = self._rows, []
         stretch = self._coverage.answered(request, now_s)
         if stretch is not None:
             self._gaps_told, self._cells = (stretch, now_s), None
-            self.gaps = tuple(
-                (row.node_id, gap) for row in rows for gap in row.gaps if gap.kind in MISSING
-            )
+            self._missing, self._counted = self._counted, Counter[int]()

@@ -3,12 +3,12 @@
 Pure. A cell tells by its shape as well as its tone, as everywhere.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from shared.causes import Cause
 from shared.liveness import State
-from shared.messages import Gap, Outage
+from shared.messages import Outage
 from tui import formats
 from tui.spans import Window
 from tui.strip import sign
@@ -47,11 +47,10 @@ class Cell(NamedTuple):
     """Nodes of which samples are missing."""
 
 
-def cells(
-    window: Window, outages: Iterable[Outage], gaps: Iterable[tuple[str, Gap]]
-) -> Sequence[Cell]:
-    """What there is to say of each cell of a window."""
-    away, planned, unobserved, missing = (_empty(window) for _ in Cell._fields)
+def cells(window: Window, outages: Iterable[Outage], missing: Mapping[int, int]) -> Sequence[Cell]:
+    """What there is to say of each cell of a window. `missing` is of how many nodes samples are
+    missing in a cell, by its number since 1970."""
+    away, planned, unobserved = (_empty(window) for _ in range(3))
     for outage in outages:
         kind = away
         if outage.planned:
@@ -60,9 +59,11 @@ def cells(
             kind = unobserved
         end_ms = window.end_wall_ms if outage.to_wall_ms is None else outage.to_wall_ms
         _mark(kind, window, outage.from_wall_ms, end_ms, outage.node_id)
-    for node_id, gap in gaps:
-        _mark(missing, window, gap.from_wall_ms, gap.to_wall_ms, node_id)
-    return [Cell(*map(len, each)) for each in zip(away, planned, unobserved, missing, strict=True)]
+    first = window.begin_wall_ms // window.cell_ms
+    return [
+        Cell(len(away[n]), len(planned[n]), len(unobserved[n]), missing.get(first + n, 0))
+        for n in range(window.cells)
+    ]
 
 
 def line(

@@ -1,5 +1,6 @@
 """The line of time: spans, cells, what they say, and which questions it takes."""
 
+from collections.abc import Iterable
 from itertools import count
 
 import pytest
@@ -24,8 +25,10 @@ def text(pieces: Pieces) -> str:
     return "".join(piece.text for piece in pieces)
 
 
-def drawn(*outages: m.Outage, gaps: tuple[m.Gap, ...] = (), total: int = 10) -> str:
-    found = timeline.cells(WINDOW, outages, [("id-web-1", gap) for gap in gaps])
+def drawn(*outages: m.Outage, missing: Iterable[int] = (), total: int = 10) -> str:
+    """`missing` are the cells in which samples are."""
+    first = WINDOW.begin_wall_ms // WINDOW.cell_ms
+    found = timeline.cells(WINDOW, outages, {first + place: 1 for place in missing})
     return text(timeline.line(found, WINDOW, total, 0, NOW + 60_000))
 
 
@@ -80,12 +83,12 @@ def test_goodbyes_and_the_masters_own_absence_are_no_outages() -> None:
 
 
 def test_missing_samples_show_where_nobody_was_away() -> None:
-    line = drawn(then.outage("web-1", 30, 3), gaps=(then.gap(30, 6),))
-    assert (line.count("▄"), line.count("╍")) == (4, 3)
+    line = drawn(then.outage("web-1", 30, 3), missing=range(33, 39))
+    assert (line.count("▄"), line.count("╍")) == (4, 5)
 
 
 def test_nothing_is_claimed_of_before_the_first_node_and_of_what_is_to_come() -> None:
-    found = timeline.cells(WINDOW, (), ())
+    found = timeline.cells(WINDOW, (), {})
     begin_ms = WINDOW.begin_wall_ms
     line = timeline.line(found, WINDOW, 1, begin_ms + 600_000, begin_ms + 1_200_000)
     assert text(line) == "·" * 10 + "━" * 11 + " " * 39

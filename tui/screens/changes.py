@@ -11,6 +11,7 @@ from tui.feed import Feed, PictureChanged
 from tui.inquiry import Inquiry
 from tui.look import Look
 from tui.pages.changes import lines
+from tui.screens.telling import status, tell
 from tui.tones import Piece, Tone
 from tui.widgets.banner import Banner
 from tui.widgets.key_line import KeyLine
@@ -74,10 +75,10 @@ class ChangesScreen(Screen[int | None]):
         self._masthead.show(
             Line(
                 summary.breadcrumbs(feed.link, self._node_name, "outages", "what changed"),
-                summary.link_status(feed.link, feed.fleet, feed.now_s()),
+                status(feed),
             ),
             Line((Piece(what, Tone.MUTED),)),
         )
-        self._banner.tell(summary.banner(feed.link), summary.next_attempt(feed.link, feed.now_s()))
+        tell(self._banner, feed)
         if width := self._sheet.room.width:
             self._sheet.show((), lines(self._inquiry, self._look, width))

@@ -10,6 +10,7 @@ from tui import summary
 from tui.feed import Feed, PictureChanged
 from tui.pages.host import events_sheet
 from tui.pages.parts import remark
+from tui.screens.telling import status, tell
 from tui.tones import Piece, Tone
 from tui.widgets.banner import Banner
 from tui.widgets.key_line import KeyLine
@@ -88,7 +89,7 @@ class EventsScreen(Screen[None]):
 
     def _paint(self) -> None:
         feed = self._feed
-        known = feed.journal.events
+        known = feed.events()
         wanted = self._text.casefold()
         shown = [
             event
@@ -98,14 +99,10 @@ class EventsScreen(Screen[None]):
         count = f"{len(shown)} of {len(known)}" if self._text else f"{len(known)}"
         what = f"{count} events{f' with “{self._text}”' * bool(self._text)}, the latest first"
         self._masthead.show(
-            Line(
-                summary.breadcrumbs(feed.link, "events"),
-                summary.link_status(feed.link, feed.fleet, feed.now_s()),
-            ),
+            Line(summary.breadcrumbs(feed.link, "events"), status(feed)),
             Line((Piece(what, Tone.MUTED),)),
         )
-        notice = summary.notice(feed.link, feed.pause, feed.mass(), feed.now_s(), feed.wall_ms())
-        self._banner.tell(*notice)
+        tell(self._banner, feed)
         if not self._sheet.room.width:
             return
         if not shown:

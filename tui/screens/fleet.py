@@ -16,6 +16,7 @@ from tui.look import Look, Sight
 from tui.node import Node
 from tui.preferences import Preferences
 from tui.screens.node import NodeScreen
+from tui.screens.telling import status, tell
 from tui.screens.timed import LEAVE, STEPS, TimedScreen
 from tui.view import UNFOLDED, View, labels_of
 from tui.widgets.fleet_table import FleetTable
@@ -251,11 +252,11 @@ class FleetScreen(TimedScreen):
         width = self._masthead.content_size.width
         arranged = summary.arrangement(self.view, len(feed.fleet))
         self._masthead.show(
-            Line(summary.brand(feed.link), self._status()),
+            Line(summary.brand(feed.link), status(feed)),
             Line(summary.counts(feed.fleet, width - summary.width_of(arranged)), arranged),
             Line(summary.bar(feed.fleet.counts, width)),
         )
-        self._tell()
+        tell(self._banner, feed)
         first_ms = min((node.profile.first_seen_wall_ms for node in feed.fleet.rows), default=0)
         self._paint_timeline(len(feed.fleet), first_ms)
         is_current = feed.fleet.is_current

@@ -20,6 +20,7 @@ from tui.pages.outages import chosen_outage, outage_beside
 from tui.pages.page import ZOOMS, Choices, Page, Scene, paint
 from tui.pages.processes import ORDERS, order_at
 from tui.screens.changes import ChangesScreen
+from tui.screens.telling import status, tell
 from tui.screens.timed import LEAVE, STEPS, TimedScreen
 from tui.tones import Pieces
 from tui.widgets.key_line import KeyLine
@@ -272,12 +273,12 @@ class NodeScreen(TimedScreen):
         moment = feed.moment()
         crumbs = summary.breadcrumbs(feed.link, self._node.profile.name, self._page.title)
         self._masthead.show(
-            Line(crumbs, self._status()),
+            Line(crumbs, status(feed)),
             Line(summary.condition(self._node, moment), self._age()),
             Line(summary.facts(self._node)),
         )
         gone = past_words.not_known_yet() if past else summary.forgotten()
-        self._tell(gone if self._is_forgotten else ())
+        tell(self._banner, feed, gone if self._is_forgotten else ())
         self._paint_timeline(1, self._node.profile.first_seen_wall_ms)
         if self._sheet.room.width:
             sheet = paint(self._page, self._scene())

@@ -7,11 +7,11 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from shared.instants import parse_instant
-from tui import past_words, summary, timeline
+from tui import timeline
 from tui.asking import ASKING_SHOWN_S
 from tui.feed import Feed, PictureChanged
 from tui.past import Past
-from tui.tones import Piece, Pieces, Tone
+from tui.tones import Piece, Tone
 from tui.widgets.banner import Banner
 from tui.widgets.lines import Line, Lines
 from tui.widgets.prompt import Prompt
@@ -169,25 +169,6 @@ class TimedScreen(Screen[None]):
         self.refresh_bindings()
         self.paint()
         self.set_timer(_PAINT_AFTER_S, lambda: self.post_message(PictureChanged()))
-
-    def _status(self) -> Pieces:
-        feed = self._feed
-        if feed.past is not None:
-            return past_words.status()
-        return summary.link_status(feed.link, feed.fleet, feed.now_s())
-
-    def _tell(self, instead: Pieces = ()) -> None:
-        """The banner; `instead` goes before what it would say."""
-        feed = self._feed
-        past = feed.past
-        self._banner.set_class(past is not None, "-past")
-        if past is not None:
-            notice = past_words.notice(past, feed.link, feed.now_s(), feed.master_wall_ms())
-        else:
-            notice = summary.notice(
-                feed.link, feed.pause, feed.mass(), feed.now_s(), feed.wall_ms()
-            )
-        self._banner.tell(*((instead, ()) if instead else notice))
 
     def _paint_timeline(self, total: int, known_from_wall_ms: int) -> None:
         past = self._feed.past
