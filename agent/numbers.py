@@ -66,8 +66,10 @@ class Numbers:
         lasts[begin:end] = [each for _, each in left]
 
     def between(self, first: int, last: int) -> "Numbers":
-        """Those from `first` to `last`."""
+        """Those from `first` to `last`; none where that is the wrong way round."""
         found = Numbers()
+        if first > last:
+            return found
         begin, end = bisect_left(self._lasts, first), bisect_right(self._firsts, last)
         for at in range(begin, end):
             found.add(max(first, self._firsts[at]), min(last, self._lasts[at]))

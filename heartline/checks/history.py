@@ -13,6 +13,7 @@ CHECK_S: Final = 5.0
 
 _MEBIBYTE: Final = 2**20
 _NAME: Final = "history"
+_RESTART: Final = "restart the master: it keeps what can be read, and puts the damaged file aside"
 
 
 def history(subject: Subject) -> Iterator[Finding]:
@@ -23,7 +24,8 @@ def history(subject: Subject) -> Iterator[Finding]:
     try:
         yield from _looked_through(path)
     except sqlite3.Error as error:
-        yield problem(_NAME, f"{path} cannot be read: {error}", "run this as the user that owns it")
+        remedy = _RESTART if _is_damage(error) else "run this as the user that owns it"
+        yield problem(_NAME, f"{path} cannot be read: {error}", remedy)
         return
     yield from _room(path, subject.settings.history.keep_bytes)
     yield from _put_aside(path)
@@ -41,11 +43,7 @@ def _looked_through(path: Path) -> Iterator[Finding]:
     finally:
         connection.close()
     if found:
-        yield problem(
-            _NAME,
-            f"{path} is damaged: {found}",
-            "restart the master: it keeps what can be read, and puts the damaged file aside",
-        )
+        yield problem(_NAME, f"{path} is damaged: {found}", _RESTART)
     elif damaged:
         yield warning(
             _NAME,
@@ -55,6 +53,12 @@ def _looked_through(path: Path) -> Iterator[Finding]:
     else:
         so_far = "" if found == "" else f", as far as {CHECK_S:g} s of looking through it can tell"
         yield fine(_NAME, f"{path} is sound{so_far}")
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    from master.history.checking import is_damage  # noqa: PLC0415 - as above
+
+    return is_damage(error)
 
 
 def _damaged_rows(connection: sqlite3.Connection) -> int:

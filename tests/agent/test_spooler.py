@@ -479,7 +479,7 @@ async def test_folder_that_cannot_be_made_is_tried_again(
 
 
 async def test_disk_that_hangs_stops_neither_samples_nor_beats(
-    autojump_clock: MockClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    autojump_clock: MockClock, tmp_path: Path
 ) -> None:
     host, master = Host(tmp_path), Master()
 
@@ -488,9 +488,9 @@ async def test_disk_that_hangs_stops_neither_samples_nor_beats(
 
     async with host.agent() as agent:
         await trio.sleep(60)
-        monkeypatch.setattr(trio.to_thread, "run_sync", hang)
-        await trio.sleep(60)
-        await agent.linked(master, 120)
+        with mock.patch.object(trio.to_thread, "run_sync", hang):
+            await trio.sleep(60)
+            await agent.linked(master, 120)
         (trouble,) = master.beats[-1][1].troubles
         assert "does not answer" in trouble.text
     beats_s = [at_s for at_s, _ in master.beats]
