@@ -7,6 +7,7 @@ import socket
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -235,7 +236,8 @@ def test_a_clock_that_is_being_set_is_a_warning(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = iter([2_000_000_000_000, 2_000_000_005_000, 2_000_000_005_000])
-    monkeypatch.setattr(host, "CLOCK_SAMPLE_S", 0.0)
+    still = SimpleNamespace(monotonic=lambda: 1000.0, sleep=lambda _seconds: None)
+    monkeypatch.setattr(host, "time", still)
     monkeypatch.setattr(host, "wall_ms", lambda: next(readings))
     finding = only(list(host.clock(subject(root))))
     assert finding.verdict is Verdict.WARNING
