@@ -1,6 +1,5 @@
 """Up to which beat of one link everything is in durable history: what `Ack.stored` says."""
 
-from collections import deque
 from typing import Final
 
 RANGES_LIMIT: Final = 64
@@ -10,19 +9,22 @@ between too, which is then confirmed when its agent has sent it again."""
 
 class Confirmations:
     """Of one link. Beats come in the order in which they were sent, and are stored in the order in
-    which they were taken."""
+    which they were taken.
+
+    Both queues are short lists of ranges: every link has them, and an empty deque is 760 bytes.
+    """
 
     __slots__ = ("_durable", "_refused", "_taken", "last")
 
     def __init__(self) -> None:
-        self._taken = deque[int]()
+        self._taken: list[tuple[int, int]] = []
         self._durable = 0
         self.last = 0
         """The number of the last beat; 0: there was none."""
-        self._refused = deque[_Refused]()
+        self._refused: list[_Refused] = []
 
     def __repr__(self) -> str:
-        return f"<Confirmations up to {self.upto}, {len(self._taken)} under way>"
+        return f"<Confirmations up to {self.upto}, {self._taken} under way>"
 
     @property
     def upto(self) -> int:
@@ -33,7 +35,11 @@ class Confirmations:
 
     def taken(self, sequence: int) -> None:
         """A beat's sample is on its way to the disk."""
-        self._taken.append(sequence)
+        taken = self._taken
+        if taken and taken[-1][1] == sequence - 1:
+            taken[-1] = taken[-1][0], sequence
+        else:
+            taken.append((sequence, sequence))
         self.last = sequence
 
     def refused(self, sequence: int) -> None:
@@ -47,7 +53,11 @@ class Confirmations:
 
     def stored_next(self) -> None:
         """The oldest of those that were taken is on disk."""
-        self._durable = self._taken.popleft()
+        self._durable, last = self._taken[0]
+        if self._durable == last:
+            self._taken.pop(0)
+        else:
+            self._taken[0] = self._durable + 1, last
 
     def came_again(self, first: int, last: int) -> None:
         """Samples from `first` to `last` are on disk that were sent again, in order."""
@@ -56,7 +66,7 @@ class Confirmations:
             if last < ranges[0].last:
                 ranges[0].first, ranges[0].before = last + 1, last
                 return
-            ranges.popleft()
+            ranges.pop(0)
 
 
 class _Refused:
