@@ -10,6 +10,7 @@ from tui.filters import KEYS
 from tui.keys import uses_of
 from tui.measures import MEASURES
 from tui.pages import PAGES
+from tui.screens.changes import ChangesScreen
 from tui.screens.columns import ColumnsScreen
 from tui.screens.events import EventsScreen
 from tui.screens.fleet import FleetScreen
@@ -25,7 +26,8 @@ _PLACES = (
     ("Fleet, as a table", (FleetTable,)),
     ("Fleet, as a honeycomb", (Honeycomb,)),
     ("Node", (NodeScreen, Sheet)),
-    ("Fleet and node, in the past", (TimedScreen,)),
+    ("Time, on the fleet and on a node", (TimedScreen,)),
+    ("What changed before an outage", (ChangesScreen, Sheet)),
     ("Events", (EventsScreen, Sheet)),
     ("Choice of columns", (ColumnsScreen,)),
 )
