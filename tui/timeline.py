@@ -85,8 +85,8 @@ def line(
     return tuple(pieces)
 
 
-def words(cell: Cell, total: int) -> str:
-    """What a cell means."""
+def words(cell: Cell, total: int) -> Sequence[str]:
+    """What a cell means, the most important first."""
     of = f" of {formats.count(total)}" if total > 1 else ""
     parts = (
         (cell.away, f"{formats.count(cell.away)}{of} away" if of else "away"),
@@ -94,13 +94,13 @@ def words(cell: Cell, total: int) -> str:
         (cell.planned, f"{formats.count(cell.planned)}{of} left" if of else "had left"),
         (cell.missing, "samples missing" + (f" of {formats.count(cell.missing)}" if of else "")),
     )
-    return ", ".join(text for number, text in parts if number)
+    return [text for number, text in parts if number]
 
 
 def axis(found: Sequence[Cell], window: Window, at_wall_ms: int, now_ms: int, total: int) -> Pieces:
     """The line beneath: where the cursor is and what is there; where the line begins and ends."""
     place = min(max(window.place(at_wall_ms), 0), window.cells - 1)
-    what = words(found[place], total)
+    what = _fitting(words(found[place], total), max(place - 1, window.cells - place - 2))
     begin = _clock(window.begin_wall_ms, window, now_ms)
     is_now = window.end_wall_ms > now_ms
     end = "now" if is_now else _clock(window.end_wall_ms, window, now_ms)
@@ -117,6 +117,12 @@ def axis(found: Sequence[Cell], window: Window, at_wall_ms: int, now_ms: int, to
         Piece(said, Tone.STRONG),
         Piece(right, Tone.MUTED),
     )
+
+
+def _fitting(parts: Sequence[str], room: int) -> str:
+    """As many of them as there is room for."""
+    texts = (", ".join(parts[:number]) for number in range(len(parts), 0, -1))
+    return next((text for text in texts if len(text) <= room), "")
 
 
 def _clock(wall_ms: int, window: Window, now_ms: int) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from shared import messages as m
 from shared.liveness import State
-from tests.tui import then
+from tests.tui import details, then
 from tests.tui.fleets import WALL_MS, snapshot
 from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, screen_lines
 from tui.app import Dashboard
@@ -222,76 +222,6 @@ def test_palette_goes_to_an_instant_that_is_typed() -> None:
     run(scenario)
 
 
-def test_node_is_seen_as_it_was_and_nobody_is_asked_to_measure_it_finely() -> None:
-    async def scenario() -> None:
-        of = source()
-        async with dashboard(of, size=(120, 40)) as (app, pilot, _):
-            await pilot.press("enter")
-            of.sent.clear()
-            await pilot.press("t", "left")
-            assert m.FocusNode("") in of.sent
-            (question,) = asked(of, m.GetNodeAt)
-            of.say(then.node_at(question))
-            latest = asked(of, m.GetNodeAt)[-1]
-            of.say(then.node_at(latest, State.HUNG))
-            await pilot.press("6")
-            await pilot.pause()
-            assert "■ hung" in screen_lines(app)[1]
-            assert "11:06:00" in screen_lines(app)[4]
-            assert "processes 2s ago" in shown(app)
-            assert "postgres: checkpointer" in shown(app)
-            assert not asked(of, m.GetFleetAt)
-            await pilot.press("home")
-            assert of.sent.count(m.FocusNode("id-db-1")) == 1
-
-    run(scenario)
-
-
-def test_in_the_past_arrows_step_and_tab_changes_the_page() -> None:
-    async def scenario() -> None:
-        async with dashboard(source()) as (app, pilot, _):
-            await pilot.press("enter", "right")
-            assert "▸ cpu" in screen_lines(app)[0]
-            await pilot.press("t", "left", "tab")
-            assert "▸ memory" in screen_lines(app)[0]
-            await pilot.press("home", "right")
-            await pilot.pause()
-            assert "▸ disks" in screen_lines(app)[0]
-
-    run(scenario)
-
-
-def test_escape_goes_back_the_way_one_came() -> None:
-    async def scenario() -> None:
-        of = source()
-        async with dashboard(of) as (app, pilot, _):
-            await pilot.press("t")
-            of.say(*then.fleet_at(asked(of, m.GetFleetAt)[0], THEN))
-            await pilot.press("enter", "escape")
-            await pilot.pause()
-            assert "3 nodes" in screen_lines(app)[1]
-            assert "THE PAST" in shown(app)
-            await pilot.press("escape", "enter", "t", "escape")
-            await pilot.pause()
-            assert "▸ overview" in screen_lines(app)[0]
-            assert "THE PAST" not in shown(app)
-
-    run(scenario)
-
-
-def test_node_that_was_not_known_yet_is_said_to_be_so() -> None:
-    async def scenario() -> None:
-        of = source()
-        async with dashboard(of) as (app, pilot, _):
-            await pilot.press("enter", "t")
-            (question,) = asked(of, m.GetNodeAt)
-            of.say(m.Failed(question.request, "not-found", "db-1 was not known yet"))
-            await pilot.pause()
-            assert "this node was not known yet" in shown(app)
-
-    run(scenario)
-
-
 def test_brackets_go_from_outage_to_outage() -> None:
     async def scenario() -> None:
         of = source()
@@ -306,6 +236,41 @@ def test_brackets_go_from_outage_to_outage() -> None:
             await pilot.press("right_square_bracket")
             await pilot.pause()
             assert notified(app) == ["No outage is known after that"]
+
+    run(scenario)
+
+
+def test_events_are_those_of_before_that_instant() -> None:
+    async def scenario() -> None:
+        of = source()
+        async with dashboard(of) as (app, pilot, _):
+            of.say(m.Events(1, details.events_of("id-db-1", "db-1")))
+            await pilot.press("t", "left_curly_bracket", "right", "right", "right", "e")
+            for question in asked(of, m.GetFleetAt)[:1]:
+                of.say(*then.fleet_at(question, THEN))
+            of.say(*then.fleet_at(asked(of, m.GetFleetAt)[-1], THEN))
+            await pilot.pause()
+            assert "11:00:00" in shown(app)
+            assert "2 events" in screen_lines(app)[1]
+            await pilot.press("escape", "home", "e")
+            await pilot.pause()
+            assert "5 events" in screen_lines(app)[1]
+
+    run(scenario)
+
+
+def test_plus_and_minus_change_how_much_is_in_sight() -> None:
+    async def scenario() -> None:
+        of = source()
+        async with dashboard(of) as (app, pilot, _):
+            await pilot.press("t")
+            assert screen_lines(app)[-3].startswith(" 1 h     ━")
+            await pilot.press("minus")
+            await pilot.pause()
+            assert screen_lines(app)[-3].startswith(" 1 d     ━")
+            await pilot.press("left")
+            of.say(*then.fleet_at(asked(of, m.GetFleetAt)[0], THEN))
+            assert asked(of, m.GetFleetAt)[-1].at_wall_ms == WALL_MS - WALL_MS % 1_800_000
 
     run(scenario)
 

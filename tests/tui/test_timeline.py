@@ -97,19 +97,19 @@ def test_nothing_is_claimed_of_before_the_first_node_and_of_what_is_to_come() ->
 @pytest.mark.parametrize(
     ("cell", "total", "said"),
     [
-        (Cell(), 30, ""),
-        (Cell(away=3, missing=2), 30, "3 of 30 away, samples missing of 2"),
-        (Cell(away=1), 1, "away"),
-        (Cell(unobserved=30), 30, "the master was away"),
-        (Cell(planned=1), 1, "had left"),
+        (Cell(), 30, []),
+        (Cell(away=3, missing=2), 30, ["3 of 30 away", "samples missing of 2"]),
+        (Cell(away=1), 1, ["away"]),
+        (Cell(unobserved=30), 30, ["the master was away"]),
+        (Cell(planned=1), 1, ["had left"]),
     ],
 )
-def test_words_under_the_cursor(cell: Cell, total: int, said: str) -> None:
+def test_words_under_the_cursor(cell: Cell, total: int, said: list[str]) -> None:
     assert timeline.words(cell, total) == said
 
 
 def test_axis_is_as_wide_as_the_line_wherever_the_cursor_is() -> None:
-    found = [Cell(away=3)] * 60
+    found = [Cell(away=3, planned=4, missing=12)] * 60
     for place in range(60):
         at_ms = WINDOW.begin_wall_ms + place * 60_000
         axis = text(timeline.axis(found, WINDOW, at_ms, NOW + 60_000, 30))
