@@ -83,14 +83,23 @@ pass_invocation = click.make_pass_decorator(Invocation, ensure=True)
 
 def common_options(command: _Decorated) -> _Decorated:
     """Adds `--data` and `-v`."""
-    data = click.option(
+    return data_option("State folder. [env: HEARTLINE_DATA]")(verbose_option(command))
+
+
+def data_option(text: str) -> Callable[[_Decorated], _Decorated]:
+    """Adds `--data`, with this help."""
+    return click.option(
         "--data",
         type=click.Path(path_type=Path),
         metavar="DIR",
-        help="State folder. [env: HEARTLINE_DATA]",
+        help=text,
         expose_value=False,
         callback=_remember,
     )
+
+
+def verbose_option(command: _Decorated) -> _Decorated:
+    """Adds `-v`."""
     verbose = click.option(
         "-v",
         "--verbose",
@@ -99,7 +108,7 @@ def common_options(command: _Decorated) -> _Decorated:
         expose_value=False,
         callback=_remember,
     )
-    return data(verbose(command))
+    return verbose(command)
 
 
 def viewing_options(command: _Decorated) -> _Decorated:

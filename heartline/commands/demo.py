@@ -10,10 +10,10 @@ from typing import Final
 import click
 
 from heartline.bell import Bell, Departure
-from heartline.demo.folder import temporary_folder
+from heartline.demo.folder import own_folder, temporary_folder
 from heartline.exits import Exit
 from heartline.foreground import Voice, code_of, require_terminal, show
-from heartline.invocation import Invocation, common_options, pass_invocation
+from heartline.invocation import Invocation, data_option, pass_invocation, verbose_option
 from heartline.stack import Left, Options, Stack
 from shared.paths import StateFolder
 
@@ -46,7 +46,8 @@ _ENVIRONMENT: Final = {
     "--duration", type=click.FloatRange(min=1), metavar="S", help="Leave after S seconds."
 )
 @click.option("--headless", is_flag=True, help="No dashboard: say what happens, as it does.")
-@common_options
+@data_option("Keep it in this folder, which is new or an earlier demo's.")
+@verbose_option
 @pass_invocation
 def demo(
     invocation: Invocation, *, nodes: int, seed: int, duration: float | None, headless: bool
@@ -56,7 +57,8 @@ def demo(
     The master and the links are real, the hosts and their values are not. Something is always the
     matter: nodes are killed, hang, reboot, lose their network, fill their disks; the same seed
     tells the same story. All of it lives in a temporary folder and ends with this command; with
-    --data DIR it stays, and other commands can look at it meanwhile.
+    --data DIR it stays, and other commands can look at it meanwhile. A folder that anything else
+    has been kept in is refused, and HEARTLINE_DATA is not looked at.
     """
     if not headless:
         require_terminal()
@@ -91,7 +93,7 @@ def demo(
 def _folder(invocation: Invocation) -> Generator[StateFolder]:
     """The one that was named, or one that is gone afterwards."""
     if invocation.data is not None:
-        yield StateFolder(invocation.data.absolute())
+        yield own_folder(invocation.data.absolute())
         return
     with temporary_folder() as root:
         invocation.data = root  # what the dashboard remembers is forgotten too

@@ -22,6 +22,7 @@ from agent.enrolment import Request, join_and_keep
 from agent.identity import Identity, IdentityFolder
 from heartline.control import Control
 from heartline.demo.agents import SimulatedAgent
+from heartline.demo.folder import AGENTS
 from heartline.demo.hosts import Host, fleet
 from heartline.demo.plan import Fault, Plan
 from heartline.demo.stage import Stage
@@ -33,9 +34,6 @@ from shared import messages as m
 from shared.clock import wall_ms
 from shared.errors import HeartlineError, IdentityError, UserError
 from shared.paths import StateFolder
-
-FOLDER: Final = "demo"
-"""Below the state folder: one folder a host, as if it were the host's own."""
 
 TOKEN_LIFE_S: Final = 600
 JOIN_AT_ONCE: Final = 12
@@ -141,7 +139,7 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _folder(root: StateFolder, host: Host) -> StateFolder:
-    return StateFolder(root.root / FOLDER / host.name)
+    return StateFolder(root.root / AGENTS / host.name)
 
 
 def _identity(folder: IdentityFolder) -> Identity:
