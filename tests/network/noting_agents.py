@@ -32,6 +32,7 @@ from shared.backoff import delays_s
 from shared.metrics import Core
 
 BACKOFF_CAP_S: Final = 3.0
+RESEND_S: Final = 6.0
 """A fleet that is soon back is soon hit again."""
 
 PRELOADED: Final = (agent.daemon, heartline.commands.daemons, psutil)
@@ -96,6 +97,7 @@ def _become_agent(order: Order) -> Never:
         with ExitStack() as stack:
             stack.enter_context(patch.object(Spooler, "take", _noting(order.notes)))
             stack.enter_context(patch("agent.linker.delays_s", _delays_s))
+            stack.enter_context(patch("agent.spool.RESEND_S", RESEND_S))
             if order.is_forgetful:
                 stack.enter_context(patch("agent.spool_ring.SEGMENT_LIMIT_BYTES", 1024))
                 stack.enter_context(patch("agent.spool_store.MEMORY_SAMPLES", 6))
