@@ -50,6 +50,11 @@ class Subject(Struct, frozen=True):
         """An agent has run on this folder."""
         return self.folder.agent_dir.exists()
 
+    @property
+    def has_viewer(self) -> bool:
+        """A viewer of a master elsewhere has joined on this folder."""
+        return self.folder.viewer_dir.exists()
+
 
 Check: TypeAlias = Callable[[Subject], Iterator[Finding]]
 

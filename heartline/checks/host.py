@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from heartline.checks import Finding, Subject, fine, problem, warning
+from heartline.checks.masters_time import disagreement
 from shared.clock import wall_ms
 from shared.tcp import bytes_received
 
@@ -28,8 +29,8 @@ _TCP_RTO_MAX_MS_OPTION: Final = 44
 _RTO_MAX_MS: Final = 1000
 
 
-def clock(subject: Subject) -> Iterator[Finding]:  # noqa: ARG001 - every check has this shape
-    """The wall clock is plausible and runs like the monotonic one."""
+def clock(subject: Subject) -> Iterator[Finding]:
+    """The wall clock is plausible, agrees with a master's, and runs like the monotonic one."""
     name, remedy = "clock", "set up time synchronisation (chrony, systemd-timesyncd, ntpd)"
     began_wall_ms, began_s = wall_ms(), time.monotonic()
     time.sleep(CLOCK_SAMPLE_S)
@@ -40,6 +41,10 @@ def clock(subject: Subject) -> Iterator[Finding]:  # noqa: ARG001 - every check 
         yield warning(name, f"this host believes that it is {now:%Y-%m-%d}", remedy)
     elif abs(drift_s) > CLOCK_DRIFT_S:
         yield warning(name, f"the clock was set by {drift_s:+.2f} s in {passed_s:.1f} s", remedy)
+    elif doubt := disagreement(subject, now):
+        yield warning(
+            name, doubt, f"{remedy}, here or on the master; links do not depend on it, records do"
+        )
     else:
         yield fine(name, f"{now:%Y-%m-%d %H:%M:%S} UTC, and running evenly")
 

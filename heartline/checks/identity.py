@@ -8,6 +8,7 @@ from typing import Final
 
 from agent.identity import IdentityFolder
 from heartline.checks import Finding, Subject, fine, problem, warning
+from heartline.checks.masters_time import disagreement
 from heartline.times import moment
 from heartline.viewer import load_viewer
 from shared.clock import wall_ms
@@ -36,7 +37,7 @@ def agent_identity(subject: Subject) -> Iterator[Finding]:
         yield fine(name, f"this host has not joined; for the command that joins it, {_JOIN}")
         return
     yield fine(name, f"{identity.name} ({identity.node_id}) of the cluster {identity.cluster}")
-    yield from _certificate("certificate", folder.slot(identity.slot))
+    yield from _certificate(subject, "certificate", folder.slot(identity.slot))
 
 
 def viewer_identity(subject: Subject) -> Iterator[Finding]:
@@ -51,17 +52,17 @@ def viewer_identity(subject: Subject) -> Iterator[Finding]:
         return
     yield fine(name, f"{viewer.identity} of {', '.join(viewer.masters)}")
     path = subject.folder.viewer_dir / "viewer.pem"
-    yield from _certificate(name, path, _JOIN_VIEWER, renew=_RENEW_VIEWER)
+    yield from _certificate(subject, name, path, _JOIN_VIEWER, renew=_RENEW_VIEWER)
 
 
 def authority(subject: Subject) -> Iterator[Finding]:
     """The cluster's own certificate is good by this host's clock."""
     for path in sorted(subject.folder.ca_dir.glob("ca*.pem")):
-        yield from _certificate("authority", path)
+        yield from _certificate(subject, "authority", path)
 
 
 def _certificate(
-    name: str, path: Path, join: str = _JOIN, *, renew: str = _RENEW
+    subject: Subject, name: str, path: Path, join: str = _JOIN, *, renew: str = _RENEW
 ) -> Iterator[Finding]:
     from cryptography import x509  # noqa: PLC0415 - ten megabytes, for this alone
 
@@ -73,7 +74,15 @@ def _certificate(
         return
     now = moment(wall_ms()) or datetime.now(UTC)
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if now < begins:
+    if begins <= now <= ends:
+        yield fine(name, f"good until {ends:%Y-%m-%d %H:%M} UTC")
+    elif doubt := disagreement(subject, now):
+        yield warning(
+            name,
+            f"good until {ends:%Y-%m-%d}, which this host's clock cannot judge: {doubt}",
+            "set the clocks right, and look again; the master's decides",
+        )
+    elif now < begins:
         yield warning(
             name,
             f"begins on {begins:%Y-%m-%d}, after what this host believes is now",
@@ -81,14 +90,12 @@ def _certificate(
         )
     elif now > ends + EXPIRED_LIMIT:
         yield problem(name, f"expired on {ends:%Y-%m-%d}, too long ago to be renewed", join)
-    elif now > ends:
+    else:
         yield warning(
             name,
             f"expired on {ends:%Y-%m-%d}, by this host's clock",
             renew,
         )
-    else:
-        yield fine(name, f"good until {ends:%Y-%m-%d %H:%M} UTC")
 
 
 def tls(subject: Subject) -> Iterator[Finding]:  # noqa: ARG001 - every check has this shape

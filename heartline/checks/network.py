@@ -4,21 +4,20 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import cast
 
 from agent.identity import IdentityFolder
 from heartline.checks import Finding, Subject, fine, problem, warning
+from heartline.checks.dialled import CONNECT_S, dialled
 from heartline.control import Control
 from heartline.exits import UnreachableError
+from heartline.local_socket import connect
 from heartline.running import running_master
 from shared import VERSION
 from shared.addresses import Address, parse_address
-from shared.errors import HeartlineError, IdentityError
+from shared.errors import HeartlineError, IdentityError, UserError
+from shared.paths import StateFolder
 from shared.text import clean
-from shared.tls import client_context, newcomer_context
-
-CONNECT_S: Final = 3.0
-"""Long enough for two lost packets, short enough to wait for."""
 
 
 def local_master(subject: Subject) -> Iterator[Finding]:
@@ -30,7 +29,7 @@ def local_master(subject: Subject) -> Iterator[Finding]:
         with Control.open(subject.folder, CONNECT_S) as control:
             software = clean(control.welcome.software)
     except UnreachableError as error:
-        yield warning(name, clean(str(error)), f"heartline master --data {subject.folder.root}")
+        yield _not_answering(subject, clean(str(error)))
     except HeartlineError as error:
         yield problem(name, clean(str(error)), "restart the master")
     else:
@@ -44,9 +43,9 @@ def local_master(subject: Subject) -> Iterator[Finding]:
 
 def ports(subject: Subject) -> Iterator[Finding]:
     """The addresses that the master is to listen on are free, or it listens there itself."""
-    if subject.has_agent and not subject.has_master:
+    if (subject.has_agent or subject.has_viewer) and not subject.has_master:
         return
-    if _master_answers(subject):
+    if subject.has_master and _is_master_there(subject.folder):
         running = running_master(subject.folder)
         where = ", ".join(running.listen) if running else "an unknown address"
         yield fine("ports", f"the master listens on {where}")
@@ -66,12 +65,32 @@ def reachability(subject: Subject) -> Iterator[Finding]:
         yield _dial(subject, parse_address(text))
 
 
-def _master_answers(subject: Subject) -> bool:
+def _is_master_there(folder: StateFolder) -> bool:
+    """Whether a master listens on the folder's socket, be it one that answers or one that does not.
+
+    Its lock would tell as well, and a master that starts at this moment would be refused.
+    """
     try:
-        with Control.open(subject.folder, CONNECT_S):
-            return True
-    except HeartlineError:
+        connect(folder, CONNECT_S).close()
+    except UnreachableError as error:
+        return isinstance(error.__cause__, TimeoutError | BlockingIOError)
+    except UserError:
         return False
+    return True
+
+
+def _not_answering(subject: Subject, reason: str) -> Finding:
+    folder = subject.folder
+    if not _is_master_there(folder):
+        return warning("master", reason, f"heartline master --data {folder.root}")
+    running = running_master(folder)
+    process = f", process {running.pid}," if running else ""
+    return problem(
+        "master",
+        f"one runs{process} and does not answer: {reason}",
+        "see whether it is stopped or its disk hangs (state T or D in ps); if it stays so, restart"
+        " it: another one cannot be started beside it",
+    )
 
 
 def _port(address: Address) -> Iterator[Finding]:
@@ -125,18 +144,10 @@ def _who_listens(port: int) -> str:
 
 def _dial(subject: Subject, address: Address) -> Finding:
     name = "reachability"
-    folder = IdentityFolder(subject.folder)
     try:
-        identity = folder.load()
-        if identity is None:
-            context, server_name, said = newcomer_context(), None, "answers"
-        else:
-            context = client_context(folder.ca_pem(), folder.slot(identity.slot))
-            server_name, said = identity.server_name, "answers, a master of this cluster"
-        with (
-            socket.create_connection((address.host, address.port), CONNECT_S) as sock,
-            context.wrap_socket(sock, server_hostname=server_name),
-        ):
+        identity = IdentityFolder(subject.folder).load()
+        with dialled(subject.folder, identity, address):
+            said = "answers" if identity is None else "answers, a master of this cluster"
             return fine(name, f"{address} {said}")
     except IdentityError as error:
         return problem(name, f"{address} was not dialled: {error}", "see above")

@@ -17,6 +17,7 @@ from heartline.checks import (
     identity,
     network,
     problem,
+    registry,
     spool,
 )
 from heartline.exits import Exit
@@ -30,6 +31,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     host.configured,
     folder.folder_rights,
     folder.free_space,
+    registry.registry,
     history.history,
     spool.spool,
     identity.agent_identity,
@@ -57,9 +59,9 @@ _COLORS: Final = {Verdict.FINE: "green", Verdict.WARNING: "yellow", Verdict.PROB
 def doctor(invocation: Invocation, as_json: bool) -> int:
     """Check this installation, and say what to do about each finding.
 
-    Looks at the settings, the state folder, the history, this host's identity, the master's ports,
-    the way to the masters, the clock, limits and kernel. Changes nothing. Exit code 1: there is a
-    problem.
+    Looks at the settings, the state folder, the registry, the history, this host's identity, the
+    master's ports, the way to the masters, the clock, limits and kernel. Changes nothing. Exit code
+    1: there is a problem.
     """
     findings = list(_examine(invocation))
     if as_json:

@@ -1,11 +1,13 @@
 """`heartline doctor`: what is wrong is found, and comes with what to do about it."""
 
+import contextlib
 import datetime as dt
 import json
 import os
 import socket
 import sqlite3
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,17 +17,30 @@ import pytest
 
 from agent.identity import Identity, IdentityFolder
 from agent.spool_ring import SPOOL, Ring, segment_files
-from heartline.checks import Finding, Subject, Verdict, history, host, identity, network, spool
+from heartline.checks import (
+    Finding,
+    Subject,
+    Verdict,
+    history,
+    host,
+    identity,
+    network,
+    registry,
+    spool,
+)
 from heartline.exits import Exit
 from heartline.main import main
 from heartline.viewer import ViewerIdentity
+from master.authority import port_context
 from master.history.history import History
+from master.store import Store
 from shared.certificates import CertificateAuthority
 from shared.paths import StateFolder
 from shared.private_files import private_folder, write_private
 from shared.settings import AgentSettings, HistorySettings, MasterSettings, Settings
 from tests.agent.spool_samples import samples
 from tests.closed_port import closed_port
+from tests.heartline.fake_master import FakeMaster
 
 Findings = list[dict[str, Any]]
 Examine = Callable[..., tuple[int, Findings]]
@@ -63,7 +78,7 @@ def only(findings: list[Finding]) -> Finding:
     return finding
 
 
-def join(root: Path, certificate_ends: dt.datetime) -> None:
+def join(root: Path, certificate_ends: dt.datetime) -> CertificateAuthority:
     """Puts an identity into the folder, with a certificate that is good for 30 days before that."""
     authority = CertificateAuthority.create(NOW - dt.timedelta(days=365))
     life = dt.timedelta(days=30)
@@ -72,7 +87,7 @@ def join(root: Path, certificate_ends: dt.datetime) -> None:
     folder.save(
         Identity(
             cluster="cluster",
-            server_name="master.cluster.heartline.internal",
+            server_name=authority.server_name,
             node_id="0123456789abcdef",
             name="web-1",
             masters=("127.0.0.1:1",),
@@ -81,6 +96,7 @@ def join(root: Path, certificate_ends: dt.datetime) -> None:
     folder.save_ca(authority.certificate_pem())
     folder.save_pending_key("a", key_pem)
     folder.fill("a", certificate_pem)
+    return authority
 
 
 def test_a_host_that_has_nothing_yet_has_no_problem(examine: Examine) -> None:
@@ -214,6 +230,80 @@ def test_a_viewers_certificate_can_be_renewed_for_a_month_after_its_end(
     assert remedy in certificate.remedy
 
 
+@pytest.fixture
+def answering_master(root: Path) -> Generator[Settings]:
+    """A master of the cluster that `root` has joined, up to TLS; its certificate is of `NOW`."""
+    authority = join(root, NOW + dt.timedelta(days=10))
+    context = port_context(authority, NOW)
+
+    def greet(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                link, _ = listener.accept()
+                with link, contextlib.suppress(OSError):
+                    context.wrap_socket(link, server_side=True).close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=greet, args=(listener,))
+        thread.start()
+        yield Settings(agent=AgentSettings(master=(f"127.0.0.1:{listener.getsockname()[1]}",)))
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize("days_off", [400, -400])
+def test_a_clock_that_a_master_contradicts_is_a_warning_and_judges_no_certificate(
+    root: Path, answering_master: Settings, monkeypatch: pytest.MonkeyPatch, days_off: int
+) -> None:
+    wrong_ms = int((NOW + dt.timedelta(days=days_off)).timestamp() * 1000)
+    monkeypatch.setattr(host, "CLOCK_SAMPLE_S", 0.0)
+    monkeypatch.setattr(host, "EARLIEST", NOW - dt.timedelta(days=1000))
+    monkeypatch.setattr(host, "wall_ms", lambda: wrong_ms)
+    monkeypatch.setattr(identity, "wall_ms", lambda: wrong_ms)
+    clock = only(list(host.clock(subject(root, answering_master))))
+    assert clock.verdict is Verdict.WARNING
+    assert "by the master at 127.0.0.1" in clock.detail
+    _, certificate = identity.agent_identity(subject(root, answering_master))
+    assert certificate.verdict is Verdict.WARNING
+    assert "cannot judge" in certificate.detail
+
+
+def test_a_clock_that_a_master_agrees_with_is_fine(
+    root: Path, answering_master: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = int((NOW + dt.timedelta(days=1)).timestamp() * 1000)
+    monkeypatch.setattr(host, "CLOCK_SAMPLE_S", 0.0)
+    monkeypatch.setattr(host, "CLOCK_DRIFT_S", 10.0)
+    monkeypatch.setattr(host, "wall_ms", lambda: now_ms)
+    assert only(list(host.clock(subject(root, answering_master)))).verdict is Verdict.FINE
+
+
+def test_a_master_that_does_not_answer_is_a_problem_and_no_second_one_is_advised(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "ca").mkdir(mode=0o700)
+    monkeypatch.setattr(network, "CONNECT_S", 0.05)
+    with FakeMaster(root, lambda _message: (), greeting=None):
+        finding = only(list(network.local_master(subject(root))))
+        (port,) = network.ports(subject(root))
+    assert finding.verdict is Verdict.PROBLEM
+    assert "does not answer" in finding.detail
+    assert "heartline master" not in finding.remedy
+    assert port.verdict is Verdict.FINE
+
+
+def test_a_master_that_is_gone_is_to_be_started(root: Path) -> None:
+    (root / "ca").mkdir(mode=0o700)
+    finding = only(list(network.local_master(subject(root))))
+    assert finding.verdict is Verdict.WARNING
+    assert "heartline master --data" in finding.remedy
+
+
+def test_a_viewers_folder_needs_no_port_of_a_master(root: Path) -> None:
+    (root / "viewer").mkdir(mode=0o700)
+    assert list(network.ports(subject(root))) == []
+
+
 def test_a_damaged_identity_is_a_problem_with_a_remedy(root: Path) -> None:
     join(root, NOW)
     (root / "agent" / "identity.json").write_text("{")
@@ -236,12 +326,44 @@ def test_a_clock_that_is_being_set_is_a_warning(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     readings = iter([2_000_000_000_000, 2_000_000_005_000, 2_000_000_005_000])
-    still = SimpleNamespace(monotonic=lambda: 1000.0, sleep=lambda _seconds: None)
+
+    def pass_over(_seconds: float) -> None:
+        """Takes no time."""
+
+    still = SimpleNamespace(monotonic=lambda: 1000.0, sleep=pass_over)
     monkeypatch.setattr(host, "time", still)
     monkeypatch.setattr(host, "wall_ms", lambda: next(readings))
     finding = only(list(host.clock(subject(root))))
     assert finding.verdict is Verdict.WARNING
     assert "set by +5.00 s" in finding.detail
+
+
+# --- the registry ---------------------------------------------------------------------------------
+
+
+def registered(root: Path) -> Path:
+    """A master's folder with a registry, which is closed."""
+    (root / "ca").mkdir(mode=0o700)
+    path = StateFolder(root).database
+    Store.open(path).close()
+    return path
+
+
+def test_registry_that_is_sound_is_fine(root: Path) -> None:
+    registered(root)
+    assert only(list(registry.registry(subject(root)))).verdict is Verdict.FINE
+
+
+@pytest.mark.parametrize("begins_at", [0, 4096])
+def test_damaged_registry_is_a_problem_that_names_the_way_out(root: Path, begins_at: int) -> None:
+    path = registered(root)
+    content = bytearray(path.read_bytes())
+    content[begins_at : begins_at + 20 * 1024] = b"\x55" * 20 * 1024
+    path.write_bytes(content)
+    finding = only(list(registry.registry(subject(root))))
+    assert finding.verdict is Verdict.PROBLEM
+    assert "master.db is damaged" in finding.detail
+    assert "restore a backup" in finding.remedy
 
 
 # --- the history ----------------------------------------------------------------------------------
