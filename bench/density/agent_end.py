@@ -20,7 +20,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Raw
 
-from bench.density.histogram import Histogram
+from bench.density.counts import Counts
 from bench.density.identities import Credentials
 from bench.density.samples import Samples
 from shared import messages as m
@@ -58,26 +58,6 @@ class Plan(NamedTuple):
     period_s: float
     family_every: int
     """Beats to one family in full; 0: none are sent."""
-
-
-class Counts:
-    """What happened to the links of one process since it was told to begin."""
-
-    def __init__(self) -> None:
-        self.beats = 0
-        self.lost_links = 0
-        self.failed_dials = 0
-        self.acknowledged: Final = Histogram()
-        """From a beat's being written to its acknowledgement."""
-        self.confirmed: Final = Histogram()
-        """From a beat's being written to the master's word that its sample is on disk."""
-        self.late: Final = Histogram()
-        """How long after it was due a beat was written: what the generator itself is short of."""
-        self.errors: dict[str, int] = {}
-
-    def failed(self, error: str) -> None:
-        """A dial or a link has ended so."""
-        self.errors[error] = self.errors.get(error, 0) + 1
 
 
 class _Kept(NamedTuple):

@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Final
 
 from bench.density import identities
-from bench.density.agent_end import DIAL_S, AgentEnd, Counts, Plan
+from bench.density.agent_end import DIAL_S, AgentEnd, Plan
+from bench.density.counts import Counts
 from bench.density.samples import Samples
 from shared.addresses import parse_address
 from shared.errors import RemoteProtocolError, reason_of
