@@ -26,8 +26,9 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Final, TypeAlias, TypeVar
 
 import trio
@@ -57,7 +58,7 @@ from master.recording import Recording
 from master.registry import Registry
 from master.requests import Requests
 from master.sessions import Sessions
-from master.store import RunSync, Store, StoreError
+from master.store import RETRY_S, RunSync, Store, StoreError
 from master.sweeper import Sweeper
 from master.viewing import Viewers
 from shared import service_manager
@@ -202,12 +203,13 @@ class Master:
         Signals are heeded from the first moment on: one that comes too early waits its turn.
 
         Raises:
-            UserError: the database is damaged, or the state folder cannot be written to.
+            UserError: the database is damaged.
         """
         try:
             with trio.open_signal_receiver(*_heeded_signals()) as signals:
                 async with trio.open_nursery() as nursery:
                     parts = self.assemble(nursery)
+                    self._describe(nursery, listeners)
                     await self._announce(listeners, parts, is_first_start, print_line)
                     stopping = trio.Event()
                     nursery.start_soon(self._heed, signals, stopping, parts, reload)
@@ -274,6 +276,21 @@ class Master:
         nursery.start_soon(canary.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 
+    def _describe(self, nursery: trio.Nursery, listeners: list[socket.socket]) -> None:
+        """Writes where this master listens: as soon as the disk takes it, for to watch comes
+        first."""
+        addresses = [bound_address(sock) for sock in listeners]
+        description = json.dumps({"listen": addresses, "pid": os.getpid()}).encode()
+        path = self.folder.master_json
+        try:
+            write_private(path, description)
+        except OSError as error:
+            _log.error(
+                "it cannot be written where this master listens; it goes on trying",
+                extra={"file": str(path), "error": error.strerror or str(error)},
+            )
+            nursery.start_soon(_write_in_time, path, description)
+
     async def _announce(
         self,
         listeners: list[socket.socket],
@@ -283,13 +300,6 @@ class Master:
     ) -> None:
         addresses = [bound_address(sock) for sock in listeners]
         parts.context.events.record("master-started", text=", ".join(addresses))
-        description = json.dumps({"listen": addresses, "pid": os.getpid()})
-        try:
-            write_private(self.folder.master_json, description.encode())
-        except OSError as error:
-            raise UserError(
-                f"cannot write {self.folder.master_json}: {error.strerror or error}"
-            ) from error
         print_line(f"listening on {', '.join(addresses)}")
         if is_first_start:
             await _print_join_command(parts.enrolment, addresses, print_line)
@@ -421,6 +431,15 @@ def admission_limits(settings: MasterSettings) -> AdmissionLimits:
         settings.unauthenticated_connections_per_address,
         settings.handshakes_per_s,
     )
+
+
+async def _write_in_time(path: Path, data: bytes) -> None:
+    is_written = False
+    while not is_written:
+        await trio.sleep(RETRY_S)
+        with suppress(OSError):
+            await trio.to_thread.run_sync(write_private, path, data)
+            is_written = True
 
 
 async def _print_join_command(

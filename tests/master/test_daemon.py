@@ -209,15 +209,27 @@ def test_address_that_is_taken_is_said_and_nothing_is_left_behind(folder: StateF
     assert not folder.master_json.exists()
 
 
-def test_state_folder_that_cannot_be_written_to_is_said(
-    folder: StateFolder, monkeypatch: pytest.MonkeyPatch
+async def test_start_on_a_full_disk_is_said_once_and_described_when_there_is_room(
+    folder: StateFolder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refuse(path: Path, data: bytes) -> None:
-        raise OSError(errno.EROFS, "Read-only file system")
+    tries = list[Path]()
 
+    def refuse(path: Path, data: bytes) -> None:
+        tries.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write = daemon.write_private
+    monkeypatch.setattr(daemon, "RETRY_S", 0.01)
     monkeypatch.setattr(daemon, "write_private", refuse)
-    with pytest.raises(UserError, match=r"cannot write .*master\.json: Read-only"):
-        daemon.run(folder, Settings(master=LOOPBACK))
+    async with running(folder) as master:
+        (await master.viewer()).break_off("it is served")
+        await eventually(lambda: len(tries) >= 3)
+        said = [record for record in caplog.records if hasattr(record, "file")]
+        assert [vars(record)["error"] for record in said] == ["No space left on device"]
+        assert not folder.master_json.exists()
+        monkeypatch.setattr(daemon, "write_private", write)
+        await eventually(folder.master_json.exists)
+        assert json.loads(folder.master_json.read_bytes())["pid"] == os.getpid()
 
 
 async def test_first_start_on_a_full_disk_serves_without_a_token(
