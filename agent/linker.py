@@ -29,7 +29,7 @@ from agent.spooler import Spooler
 from shared import VERSION
 from shared import messages as m
 from shared.addresses import Address, parse_address
-from shared.backoff import BACKOFF_CAP_S, delays_s
+from shared.backoff import delays_s
 from shared.dialling import connect
 from shared.errors import (
     DeniedError,
@@ -54,6 +54,17 @@ next."""
 STABLE_S: Final = 10.0
 """A link that lasted this long was a good one: the back-off begins anew. A master that welcomes and
 breaks off at once is not hammered."""
+
+DISPLACED_S: Final = (2.0, 4.0)
+"""How soon an agent looks again whose place another took after a long time: if both are alive, the
+master is to know before it believes that this one ended."""
+
+CONTESTING_S: Final = (5.0, 10.0)
+"""The same when it is taken again and again: so slowly that two copies of one identity cost nobody
+much, and so soon that the node is not missed when one of them ends."""
+
+CONTESTED_S: Final = 60.0
+"""A link that was taken over sooner than this is contested."""
 
 RENEWED_S: Final = 1.0
 """A link on which the key was due for renewal this late, and was renewed, was a good one too,
@@ -165,13 +176,14 @@ class Linker:
             ending = await self._one_link(address)
             if ending.code == Parting.REVOKED:
                 raise DeniedError(ending.code, ending.text)
-            was_good = ending.was_good or trio.current_time() - began_s >= STABLE_S
+            lasted_s = trio.current_time() - began_s
+            was_good = ending.was_good or lasted_s >= STABLE_S
             if was_good:
                 delays = delays_s(self._rng)
             was_at_once = ending.again_at_once and (was_good or not was_at_once)
             if was_at_once:
                 continue
-            delay_s = self._delay_s(ending, delays)
+            delay_s = self._delay_s(ending, lasted_s, delays)
             _log.warning(
                 "link ended",
                 extra={
@@ -187,11 +199,11 @@ class Linker:
     def _masters(self) -> list[Address]:
         return [parse_address(text) for text in self._settings.master or self._identity.masters]
 
-    def _delay_s(self, ending: Ending, delays: Iterator[float]) -> float:
+    def _delay_s(self, ending: Ending, lasted_s: float, delays: Iterator[float]) -> float:
         if ending.code == Parting.REPLACED:
-            # Another agent has this identity. Both go on trying, slowly, so that the conflict
-            # shows.
-            return self._rng.uniform(0.5 * BACKOFF_CAP_S, BACKOFF_CAP_S)
+            # Another agent has this identity. Both go on trying, so that the conflict shows.
+            is_contested = lasted_s < CONTESTED_S
+            return self._rng.uniform(*(CONTESTING_S if is_contested else DISPLACED_S))
         return next(delays)
 
     async def _one_link(self, address: Address) -> Ending:

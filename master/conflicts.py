@@ -4,32 +4,59 @@ and over."""
 from collections import deque
 from typing import Final
 
+from shared.absence import Process
+
 WINDOW_S: Final = 600.0
 """Takeovers further apart than this are restarts, not a conflict. The slowest pair of clones, both
 at the back-off's cap, takes over twice a minute."""
 
 TAKEOVERS: Final = 3
-"""So many within the window are a conflict: one or two happen when a network path flips."""
+"""So many within the window are a conflict, whoever it was: one or two happen when a network path
+flips."""
 
 
 class Conflicts:
-    """Counts takeovers of live links, per node. `now_s` is the master's monotonic clock."""
+    """Counts takeovers of live links, per node. `now_s` is the master's monotonic clock.
+
+    One that is contested is enough: a run of the agent that takes its place back from another run
+    has not ended.
+    """
 
     def __init__(self) -> None:
-        self._takeovers: dict[str, deque[float]] = {}
+        self._of: dict[str, _Takeovers] = {}
 
-    def takeover(self, node_id: str, now_s: float) -> bool:
-        """A live link was replaced by another; whether that makes it a conflict."""
-        times = self._takeovers.setdefault(node_id, deque(maxlen=TAKEOVERS))
-        times.append(now_s)
+    def takeover(self, node_id: str, displaced: Process, by: Process, now_s: float) -> bool:
+        """The live link of one run was replaced by another's; whether that makes it a
+        conflict."""
+        takeovers = self._of.setdefault(node_id, _Takeovers())
+        if takeovers.times and now_s - takeovers.times[-1] > WINDOW_S:
+            takeovers = self._of[node_id] = _Takeovers()
+        takeovers.times.append(now_s)
+        if displaced != by:
+            takeovers.is_contested |= by in takeovers.displaced
+            takeovers.displaced.append(displaced)
         return self.exists(node_id, now_s)
 
     def exists(self, node_id: str, now_s: float) -> bool:
         """Whether the node's identity is in conflict."""
-        times = self._takeovers.get(node_id)
-        if times is None:
+        takeovers = self._of.get(node_id)
+        if takeovers is None:
             return False
+        times = takeovers.times
         if now_s - times[-1] > WINDOW_S:
-            del self._takeovers[node_id]
+            del self._of[node_id]
             return False
-        return len(times) == TAKEOVERS and now_s - times[0] <= WINDOW_S
+        are_many = len(times) == TAKEOVERS and now_s - times[0] <= WINDOW_S
+        return takeovers.is_contested or are_many
+
+
+class _Takeovers:
+    """Of one node, lately."""
+
+    __slots__ = ("displaced", "is_contested", "times")
+
+    def __init__(self) -> None:
+        self.times = deque[float](maxlen=TAKEOVERS)
+        self.displaced = deque[Process](maxlen=TAKEOVERS)
+        """The runs whose live links another run has taken over."""
+        self.is_contested = False

@@ -7,10 +7,11 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec.structs import replace
 
+from shared.absence import Process
 from shared.errors import RemoteProtocolError, Violation
 from shared.families import FAMILY_TYPES
 from shared.inventory import Inventory
-from shared.messages import FamilySample, Returned, Trouble, encode_body
+from shared.messages import AgentHello, FamilySample, Returned, Trouble, encode_body
 from shared.metrics import Core
 from shared.text import NAME_LIMIT_CHARACTERS, TEXT_LIMIT_CHARACTERS, clean, clean_name
 
@@ -152,3 +153,8 @@ class _Cleaning:
 
     def _refused(self, why: str) -> RemoteProtocolError:
         return RemoteProtocolError(Violation.BAD_FRAME, f"{self._what}: {why}")
+
+
+def process_of(hello: AgentHello) -> Process:
+    """Which run of its agent a hello names."""
+    return Process(clean(hello.boot_id, NAME_LIMIT_CHARACTERS), hello.started_mono_ms)

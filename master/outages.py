@@ -26,11 +26,15 @@ from shared import messages as m
 from shared.absence import Absence, Departure, How, Process
 from shared.causes import Cause, Verdict, in_words, judge, lasting
 from shared.liveness import DOWN_LEAST_PERIODS, Liveness, State
-from shared.text import NAME_LIMIT_CHARACTERS, clean
+from shared.text import clean
 
 EVIDENCE_S: Final = 10.0
 """How long after its return a node is waited for, at the least, to tell where it was. An agent
 tells it at once on a new link, and on an old one once it has been answered."""
+
+CONTESTED_S: Final = 10.0
+"""How long a run whose live link another took over has to dial again, before it is believed that it
+ended: several times what a displaced agent waits before it looks again (`agent.linker`)."""
 
 SAVE_EVERY_S: Final = 0.5
 COUNTED_LIMIT: Final = 10_000
@@ -54,6 +58,8 @@ class Outages:
         self._processes: dict[str, Process] = {}
         self._replaced: dict[str, Process] = {}
         """Which run a node's present link has taken over from, until it has beaten."""
+        self._successors: dict[str, _Away] = {}
+        """Runs that ended unnoticed, as the next one says, until nobody is left to contest it."""
         self._tellers: set[str] = set()
         """Nodes whose present link began with what the agent had to tell."""
         self._unseen: list[tuple[str, str, str]] = []
@@ -82,13 +88,15 @@ class Outages:
             if row is not None:
                 self._away[node.node_id] = _Away(self, node, row)
 
-    def linked(self, node: Node, hello: m.AgentHello) -> None:
-        """The node's agent has linked."""
+    def linked(self, node: Node, process: Process) -> None:
+        """This run of the node's agent has linked."""
         self._tellers.discard(node.node_id)
         away = self._away.get(node.node_id)
         if away is not None:
             away.is_linked_anew = True
-        process = Process(clean(hello.boot_id, NAME_LIMIT_CHARACTERS), hello.started_mono_ms)
+        successor = self._successors.get(node.node_id)
+        if successor is not None and process == successor.row.process:
+            del self._successors[node.node_id]  # it has not ended: two agents have one identity
         before = self._processes.get(node.node_id)
         if process == before:
             return
@@ -107,9 +115,15 @@ class Outages:
             ended = {Process(run.boot_id, run.started_mono_ms) for run in told.runs}
             if before not in ended or node.conflict:
                 return
-            away = self._open(node, How.SILENT, "another run of the agent linked", before, now_s)
+            away = self._begun(node, How.SILENT, "another run of the agent linked", before, now_s)
             if node.liveness.state is State.UP:
-                away.returned_s = now_s  # it has never been anything else: no beat will change that
+                # It has never been anything else: no beat will change that. The run before may yet
+                # be there, displaced by a copy of it that says that it ended.
+                away.row = replace(away.row, to_wall_ms=self._context.wall_ms())
+                away.told, away.returned_s, away.waits_until_s = told, now_s, now_s + CONTESTED_S
+                self._successors[node.node_id] = away
+                return
+            self._register(away)
         away.told = told
         if away.returned_s is not None:
             self._close(away)
@@ -148,6 +162,7 @@ class Outages:
         away = self._away.pop(node_id, None)
         if away is not None:
             away.is_over = True
+        self._successors.pop(node_id, None)
         self._processes.pop(node_id, None)
         self._replaced.pop(node_id, None)
         self._tellers.discard(node_id)
@@ -166,6 +181,7 @@ class Outages:
         while True:
             await trio.sleep(SAVE_EVERY_S)
             self.life.mark(trio.current_time())
+            self._settle(trio.current_time())
             self._tell_unseen()
             if not await self.log.save():
                 await trio.sleep(RETRY_S)
@@ -178,6 +194,7 @@ class Outages:
         """The master ends: judges what has returned, and stores everything."""
         for away in [away for away in self._away.values() if away.returned_s is not None]:
             self._close(away)
+        self._settle(math.inf)
         self._tell_unseen()
         await self.log.save()
 
@@ -202,17 +219,33 @@ class Outages:
 
     def _open(
         self, node: Node, how: How, reason: str, process: Process | None, now_s: float
+    ) -> None:
+        self._register(self._begun(node, how, reason, process, now_s))
+
+    def _register(self, away: "_Away") -> None:
+        away.row = self.log.keep(away.row)
+        self._away[away.node.node_id] = away
+
+    def _begun(
+        self, node: Node, how: How, reason: str, process: Process | None, now_s: float
     ) -> "_Away":
         self.life.notice_stalls(now_s)
         now_wall_ms = self._context.wall_ms()
         is_seen = how is not How.GOODBYE and node.seen_wall_ms is not None
         from_wall_ms = node.seen_wall_ms if is_seen and node.seen_wall_ms else now_wall_ms
         row = Row(0, node.node_id, from_wall_ms, now_wall_ms, how, reason, process)
-        away = _Away(self, node, self.log.keep(row))
+        away = _Away(self, node, row)
         away.seen_s = now_s if node.seen_mono_s is None else node.seen_mono_s
         away.gone_s = now_s if how in {How.GOODBYE, How.BROKE} else away.seen_s
-        self._away[node.node_id] = away
         return away
+
+    def _settle(self, now_s: float) -> None:
+        """Judges the runs that others followed and nobody has taken the place back from since."""
+        settled = [away for away in self._successors.values() if now_s >= away.waits_until_s]
+        for away in settled:
+            del self._successors[away.node.node_id]
+            if not away.node.conflict:
+                self._close(away)
 
     def _came_back(self, away: "_Away", now_s: float) -> None:
         away.returned_s, away.waits_until_s = now_s, now_s + EVIDENCE_S
@@ -262,7 +295,8 @@ class Outages:
         self._over(away, replace(row, verdict=Verdict(Cause.UNKNOWN, (words,))))
 
     def _over(self, away: "_Away", row: Row) -> None:
-        del self._away[away.node.node_id]
+        if self._away.get(away.node.node_id) is away:
+            del self._away[away.node.node_id]
         self.log.keep(row)
         away.is_over = True
         verdict = row.verdict

@@ -21,6 +21,7 @@ from master.ingest import (
     clean_inventory,
     clean_returned,
     clean_troubles,
+    process_of,
 )
 from master.node import Node
 from master.recording import Recorder, Recording
@@ -29,6 +30,7 @@ from master.roster import Roster
 from master.session import WINDOW_S, MasterLink, Session
 from master.store import StoreError
 from shared import messages as m
+from shared.absence import Process
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
 from shared.liveness import BeatArrived, Evidence, Joined, LinkBroke, SaidGoodbye
 from shared.messages import Parting
@@ -102,7 +104,7 @@ class Sessions:
         was_alive = now_s - old.link.heard_s <= ALIVE_PERIODS * max(1.0, node.period_ms / 1000)
         old.end(Parting.REPLACED, f"a link from {session.address} took this one's place")
         if was_alive:
-            self._taken_over(node, old.address, session.address, now_s)
+            self._taken_over(node, old, session, now_s)
 
     def give_up(self, session: "AgentSession") -> bool:
         """The session is over; whether it was still its node's."""
@@ -130,9 +132,13 @@ class Sessions:
         if node.session is not None:
             node.session.end(code, text)
 
-    def _taken_over(self, node: Node, before: str, after: str, now_s: float) -> None:
+    def _taken_over(
+        self, node: Node, old: "AgentSession", new: "AgentSession", now_s: float
+    ) -> None:
+        before, after = old.address, new.address
         self.context.audit.incident("session-replaced", after, identity=node.node_id, before=before)
-        if self._conflicts.takeover(node.node_id, now_s) and not node.conflict:
+        is_conflict = self._conflicts.takeover(node.node_id, old.process, new.process, now_s)
+        if is_conflict and not node.conflict:
             node.conflict = True
             self.registry.vitals_changed(node)
             self.context.events.record(
@@ -146,7 +152,7 @@ class Sessions:
 class AgentSession(Session):
     """One agent's link, from its welcome to its end. `run` it in the task that welcomed it."""
 
-    __slots__ = ("_is_renewing", "_recorder", "_sessions", "address", "node")
+    __slots__ = ("_is_renewing", "_recorder", "_sessions", "address", "node", "process")
 
     _recorder: Recorder
 
@@ -154,6 +160,8 @@ class AgentSession(Session):
         super().__init__(link, lambda: sessions.context.link)
         self.node: Final = node
         self.address: Final = address
+        self.process = Process("", 0)
+        """Which run of the agent has the link, once it has taken its place."""
         self._sessions = sessions
         self._is_renewing = False
 
@@ -199,12 +207,13 @@ class AgentSession(Session):
         if not sessions.still_admits(node):
             self.end(Parting.REVOKED, "revoked a moment ago")
             return
+        self.process = process_of(hello)
         sessions.take_over(self, now_s)
         node.address = self.address
         node.agent_version = clean(hello.software, NAME_LIMIT_CHARACTERS)
         node.period_ms, node.promised_ms = period_ms, 0
         sessions.registry.info_changed(node)
-        sessions.registry.outages.linked(node, hello)
+        sessions.registry.outages.linked(node, self.process)
         sessions.registry.apply(node, Joined(period_ms / 1000), now_s)
         sessions.attention.linked(node)
         how: str | None = None
@@ -297,6 +306,8 @@ class AgentSession(Session):
             return None  # back in a moment, with its new key: neither gone nor lost
         if goodbye.code in _COMPLAINTS:
             return f"the agent gave the link up: {reason}"
+        if self.node.conflict:
+            return None  # one of two has gone: the other dials before the node is missed
         self._sessions.registry.apply(self.node, SaidGoodbye(reason), trio.current_time())
         return None
 

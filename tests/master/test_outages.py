@@ -273,11 +273,32 @@ async def test_restart_too_quick_to_be_noticed_is_told_by_the_next_run(
         await host.link()  # which replaces the link of the run before
         assert old is not None
         host.tells(silent_ms=None, away_ms=10, runs=(replace(ended, gone_ms=900),))
-        await host.beats()
-        await trio.sleep(1)
+        returned_wall_ms = virtual_wall_ms()
+        await host.beats(times=4)
         outage = await host.outage()
         assert outage.cause == Cause.AGENT_KILLED
+        assert outage.to_wall_ms == returned_wall_ms
         assert master.state("web") is State.UP
+
+
+async def test_agent_that_a_copy_displaced_was_not_killed(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        host = await Host(master).join()
+        pid = host.pid
+        ended = host.restarts()  # so says the copy, with the last words that it was copied with
+        await host.link()
+        host.tells(silent_ms=None, away_ms=10, runs=(replace(ended, gone_ms=900),))
+        await host.beats()
+        await trio.sleep(3)
+        assert not master.node("web").conflict
+        host.pid = pid
+        await host.link()
+        host.tells(away_ms=3_000, silent_ms=3_000, link_code=m.Parting.REPLACED)
+        await host.beats(times=6)
+        assert master.node("web").conflict
+        assert await host.outages() == ()
 
 
 async def test_what_is_told_of_an_absence_that_nobody_noticed_is_no_outage(

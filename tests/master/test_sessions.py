@@ -301,6 +301,29 @@ async def test_two_that_take_each_other_s_place_again_and_again_are_a_conflict_t
         assert "two agents use this identity" in event.text
 
 
+async def test_node_whose_copy_says_goodbye_has_not_left(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        peer = await master.enrol("web")
+        client = await master.agent(peer)
+        for started_mono_ms in (7_000, 0, 7_000):
+            await client.ask(beat(), m.Ack)
+            displaced, client = client, master.client(peer)
+            hello = msgspec.structs.replace(HELLO, started_mono_ms=started_mono_ms)
+            await client.ask(hello, m.Welcome)
+            assert (await displaced.goodbye()).code == m.Parting.REPLACED
+        assert master.node("web").conflict
+        await client.ask(beat(), m.Ack)
+        client.link.post_farewell(m.Parting.STOPPED, "SIGTERM")
+        await trio.sleep(10)  # the longest that the other waits
+        assert State.LEFT not in await master.changes_of("web")
+        assert master.state("web") is State.LATE
+        client = await master.agent(peer)
+        await client.ask(beat(), m.Ack)
+        assert master.state("web") is State.UP
+
+
 async def test_conflict_is_over_when_nobody_took_over_for_a_while(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:

@@ -133,7 +133,7 @@ def test_an_agent_whose_clock_is_four_hundred_days_off_is_judged_like_any_other(
 
 
 def test_two_agents_with_one_identity_are_a_conflict_and_not_an_outage(pair: RealFleet) -> None:
-    # Each takes the other's place, and the one that was replaced comes back within half a minute;
+    # Each takes the other's place, and the one that was replaced comes back within ten seconds;
     # restarted by somebody who wonders, at once.
     original, clone = pair.root / "one", pair.root / "clone"
     agents = {original: pair.start_agent("one")}
