@@ -44,7 +44,7 @@ from agent.witness import Witness
 from shared import messages as m
 from shared import service_manager
 from shared.clock import wall_ms
-from shared.errors import DeniedError, UserError
+from shared.errors import ConfigError, DeniedError
 from shared.inventory import Inventory
 from shared.messages import Refusal
 from shared.metrics import Core
@@ -269,7 +269,7 @@ def _joined(
     identity = identities.load()
     if join_token is None:
         if identity is None:
-            raise UserError(
+            raise ConfigError(
                 "this host has not joined a cluster yet; get a token on the master with: "
                 "heartline token create, and run: heartline agent --join TOKEN --master HOST:PORT"
             )

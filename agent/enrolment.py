@@ -17,7 +17,14 @@ from msgspec import Struct
 from agent.identity import Identity, IdentityFolder
 from shared import VERSION
 from shared.addresses import Address, parse_address
-from shared.errors import DeniedError, IdentityError, LinkBrokenError, UserError
+from shared.errors import (
+    ConfigError,
+    DeniedError,
+    IdentityError,
+    LinkBrokenError,
+    UserError,
+    WrongMasterError,
+)
 from shared.paths import StateFolder
 from shared.tokens import parse_token
 
@@ -40,6 +47,7 @@ class Outcome(Struct, frozen=True):
     denied_code: str = ""
     denied_text: str = ""
     unreachable: str = ""
+    wrong_master: str = ""
     problem: str = ""
 
 
@@ -49,11 +57,12 @@ def enrol(folder: StateFolder, token: str, masters: tuple[str, ...], name: str) 
     Raises:
         DeniedError: the master refused.
         LinkBrokenError: no master could be reached; joining may be repeated.
+        WrongMasterError: the token is for another master than the one that answers.
         UserError: the token, the addresses or the folder are no good.
     """
     parse_token(token)
     if not masters:
-        raise UserError("where is the master? name it with --master HOST:PORT")
+        raise ConfigError("where is the master? name it with --master HOST:PORT")
     request = Request(str(folder.root), token, masters, name)
     done = subprocess.run(
         [sys.executable, "-P", "-m", "agent.enrolment"],
@@ -69,6 +78,8 @@ def enrol(folder: StateFolder, token: str, masters: tuple[str, ...], name: str) 
         raise DeniedError(outcome.denied_code, outcome.denied_text)
     if outcome.unreachable:
         raise LinkBrokenError(outcome.unreachable)
+    if outcome.wrong_master:
+        raise WrongMasterError(outcome.wrong_master)
     identity = None if outcome.problem else IdentityFolder(folder).load()
     if identity is None:
         raise IdentityError(outcome.problem or "joining left no identity behind")
@@ -125,6 +136,8 @@ def main() -> None:
         outcome = Outcome(denied_code=error.code, denied_text=error.text)
     except LinkBrokenError as error:
         outcome = Outcome(unreachable=str(error))
+    except WrongMasterError as error:
+        outcome = Outcome(wrong_master=str(error))
     except UserError as error:
         outcome = Outcome(problem=str(error))
     sys.stdout.buffer.write(msgspec.json.encode(outcome))

@@ -2,6 +2,6 @@
 
 import sys
 
-from heartline.main import main
+from heartline.start import main
 
 sys.exit(main())

@@ -43,12 +43,14 @@ def dashboard(source: "Source", clock: "Clock | None" = None, wanted: str = "") 
     `wanted` is the filter line to begin with.
 
     Raises:
-        click.UsageError: it is no filter.
+        click.UsageError: it is no filter, or there is no terminal for the dashboard.
         ConfigError: the settings cannot be used.
-        UserError: the dashboard is not installed, or there is no terminal for it.
+        UserError: the dashboard is not installed.
     """
     if not has_terminal():
-        raise UserError("there is no terminal for the dashboard; for scripts: heartline top --once")
+        raise click.UsageError(
+            "there is no terminal for the dashboard; for scripts: heartline top --once"
+        )
     try:
         from tui import app  # noqa: PLC0415 - twenty megabytes, and optional
     except ModuleNotFoundError as error:

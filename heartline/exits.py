@@ -14,6 +14,7 @@ from shared.errors import (
     LinkBrokenError,
     TokenError,
     UserError,
+    WrongMasterError,
 )
 
 
@@ -57,6 +58,8 @@ class NotFoundError(UserError):
 def exit_of(error: HeartlineError) -> Exit:
     """The exit code of a command that ended with `error`."""
     match error:
+        case WrongMasterError():
+            return Exit.REFUSED
         case ConfigError() | TokenError() | IdentityError():
             return Exit.USAGE
         case UnreachableError() | LinkBrokenError():

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,13 +53,14 @@ def glance(pieces: Sequence[m.Snapshot], now_wall_ms: int, wanted: str) -> list[
 
 def show(nodes: Sequence[Node], now_wall_ms: int, *, as_json: bool) -> Exit:
     """Prints the nodes; the exit code for the worst state."""
-    if as_json:
-        print_json(nodes)
-    else:
-        click.echo(_summary(nodes))
-        if nodes:
-            click.echo()
-            print_table(COLUMNS, [row(node, now_wall_ms) for node in nodes])
+    with suppress(BrokenPipeError):  # whoever reads has seen enough; the code says the rest
+        if as_json:
+            print_json(nodes)
+        else:
+            click.echo(_summary(nodes))
+            if nodes:
+                click.echo()
+                print_table(COLUMNS, [row(node, now_wall_ms) for node in nodes])
     return worst(node.state for node in nodes)
 
 

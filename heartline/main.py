@@ -72,6 +72,20 @@ class Commands(click.Group):
         module = import_module(f"heartline.commands.{entry.module}")
         return cast("click.Command", getattr(module, cmd_name))
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs the command. A reader of its output that goes away has seen enough of it: that is
+        the end, and no failure. Caught here, because click would make it one."""
+        try:
+            code = cast("object", super().invoke(ctx))
+        except BrokenPipeError:
+            _forget_output()
+            return Exit.OK
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _forget_output()
+        return code
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -118,15 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "object",
             cli.main(args=arguments, prog_name="heartline", standalone_mode=False, color=_color()),
         )
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        _forget_output()
-        return Exit.FAILED
     except HeartlineError as error:
         return _failed(str(error), exit_of(error))
     except OSError as error:

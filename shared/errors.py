@@ -71,6 +71,11 @@ class IdentityError(UserError):
     """A key, certificate or state folder that cannot be trusted or read."""
 
 
+class WrongMasterError(IdentityError):
+    """What answers is not the master that a token is for: another cluster's, or somebody's in
+    between."""
+
+
 def reason_of(error: OSError) -> str:
     """What the operating system says, in its words and without its number; and of which file."""
     reason = error.strerror or str(error) or type(error).__name__

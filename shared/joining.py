@@ -20,10 +20,10 @@ from shared.connection import ClientConnection
 from shared.dialling import connect
 from shared.errors import (
     DeniedError,
-    IdentityError,
     LinkBrokenError,
     RemoteProtocolError,
     TokenError,
+    WrongMasterError,
 )
 from shared.link import Link
 from shared.tls import client_context, newcomer_context
@@ -56,14 +56,14 @@ async def join(
     Raises:
         DeniedError: the master refused, and says why.
         TokenError: the token is for another role.
-        IdentityError: what answers is not the master that the token is for.
+        WrongMasterError: what answers is not the master that the token is for.
         LinkBrokenError: it cannot be reached, or broke off.
     """
     name_to_check = server_name(token.ca_pin)
     request = m.CaRequest(m.PROTOCOL_MIN, m.PROTOCOL_MAX)
     ca = await _exchange(address, newcomer_context(), name_to_check, request, m.Ca)
     if not hmac.compare_digest(ca_pin_of(ca.certificate_der), token.ca_pin):
-        raise IdentityError(
+        raise WrongMasterError(
             f"{address} is not the master that the token is for (or somebody is in between): its "
             "CA does not match the token. Nothing has been sent to it"
         )

@@ -44,6 +44,8 @@ def coverage(
     come.
     """
     until = min(until, wall_ms())
+    if since >= until:
+        raise click.UsageError("the time from --since to --until ends before it begins")
     spans = days(since, until) if by_day else [(since, until)]
     with invocation.control() as control:
         found = [

@@ -86,6 +86,8 @@ def nodes(
     With --at, states and values are those of that instant, by this host's zone unless one is given;
     names, labels and addresses are those of today.
     """
+    if at_wall_ms is not None and at_wall_ms > wall_ms():
+        raise click.UsageError(f"--at: {on_screen(moment(at_wall_ms))} is still to come")
     everything, now_wall_ms = _fleet(invocation, at_wall_ms)
     found = [
         node

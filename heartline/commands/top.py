@@ -12,7 +12,6 @@ from heartline.exits import Exit
 from heartline.invocation import Invocation, pass_invocation, viewing_options
 from heartline.join_token import join_token
 from shared.clock import wall_ms
-from shared.errors import UserError
 from shared.private_files import private_folder
 
 MIB: Final = 1024 * 1024
@@ -163,7 +162,7 @@ def _watch(invocation: Invocation, wanted: str, record: Path | None, limit_bytes
     from tui.recording import Recorder  # noqa: PLC0415 - see above
 
     if not has_terminal():
-        raise UserError("there is no terminal for the dashboard, and so nothing to record")
+        raise click.UsageError("there is no terminal for the dashboard, and so nothing to record")
     recorder = Recorder.create(
         record, limit_bytes=limit_bytes, began_s=time.monotonic(), began_wall_ms=wall_ms()
     )

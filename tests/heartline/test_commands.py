@@ -17,6 +17,7 @@ from heartline import main as main_module
 from heartline.exits import MEANINGS, Exit
 from heartline.fleet import nodes_of
 from heartline.main import SECTIONS, cli, main
+from heartline.start import INTERRUPTED
 from heartline.views import row
 from shared import VERSION
 from shared import messages as m
@@ -207,6 +208,19 @@ def test_an_unknown_node_has_an_exit_code_of_its_own(master: FakeMaster, run: Ru
     assert not out
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nodes", "--at", "2999-01-01"],
+        ["coverage", "--since", "2026-01-02", "--until", "2026-01-01"],
+        ["coverage", "--since", "2999-01-01"],
+        ["export", "--all", "--from", "2026-01-02", "--to", "2026-01-01"],
+    ],
+)
+def test_times_that_cannot_be_meant_are_wrong_usage(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments)[0] == Exit.USAGE
+
+
 def test_labels_are_put_and_taken_off_in_one_request(master: FakeMaster, run: Run) -> None:
     code, _, _ = run("node", "label", "web-1", "rack=b8", "tier=a=b", "old-", "--note", "spare")
     assert code == Exit.OK
@@ -368,6 +382,13 @@ def test_an_interrupt_has_the_exit_code_of_shells(monkeypatch: pytest.MonkeyPatc
     assert main([]) == Exit.INTERRUPTED
 
 
+def test_an_interrupt_while_the_program_is_loaded_is_one_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt\n")
+    interrupted = heartline("nodes", PYTHONPATH=str(tmp_path))
+    assert interrupted.returncode == INTERRUPTED == Exit.INTERRUPTED
+    assert not interrupted.stderr
+
+
 def heartline(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "heartline", *arguments],
@@ -383,8 +404,14 @@ def test_the_program_tells_its_version() -> None:
     assert heartline("--version").stdout.strip() == f"heartline, version {VERSION}"
 
 
-def test_a_reader_that_goes_away_is_no_traceback(master: FakeMaster) -> None:
-    program = [sys.executable, "-m", "heartline", "nodes", "--data", str(master.folder.root)]
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [(["nodes"], Exit.OK), (["events"], Exit.OK), (["top", "--once"], Exit.DOWN)],
+)
+def test_a_reader_that_goes_away_has_seen_enough(
+    master: FakeMaster, command: list[str], code: Exit
+) -> None:
+    program = [sys.executable, "-m", "heartline", *command, "--data", str(master.folder.root)]
     read_end, write_end = os.pipe()
     os.close(read_end)
     try:
@@ -393,7 +420,7 @@ def test_a_reader_that_goes_away_is_no_traceback(master: FakeMaster) -> None:
         )
     finally:
         os.close(write_end)
-    assert result.returncode == Exit.FAILED
+    assert result.returncode == code
     assert result.stderr == b""
 
 

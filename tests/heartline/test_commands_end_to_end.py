@@ -1,6 +1,7 @@
 """The commands with real processes: a master, agents, and what people and scripts do with them."""
 
 import json
+import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from heartline.exits import Exit
 from heartline.viewer import join_as_viewer
 from shared.liveness import State
 from shared.paths import StateFolder
-from shared.tokens import parse_token
+from shared.tokens import PIN_BYTES, new_token, parse_token
 from tests.heartline.processes import (
     DEADLINE_S,
     LOOPBACK,
@@ -95,6 +96,26 @@ def test_a_viewer_elsewhere_reads_and_does_not_order(root: Path, tmp_path: Path)
     assert refused.returncode == Exit.FAILED
     assert refused.stderr.count("\n") == 1
     assert states(root)[name] == State.UP
+
+
+def test_a_token_of_another_cluster_is_refused_for_good(root: Path, tmp_path: Path) -> None:
+    listen = json.loads((root / "master.json").read_bytes())["listen"]
+    token = new_token(secrets.token_bytes(PIN_BYTES)).encode()
+    for command in ("agent", "top"):
+        refused = run(
+            *(command, "--join", "-", "--master", listen[0], "--data", tmp_path / command),
+            stdin=token,
+        )
+        assert refused.returncode == Exit.REFUSED
+        assert "is not the master that the token is for" in refused.stderr
+
+
+def test_an_agent_that_is_not_told_whom_to_join_is_wrong_usage(tmp_path: Path) -> None:
+    token = new_token(secrets.token_bytes(PIN_BYTES)).encode()
+    nowhere = run("agent", "--join", "-", "--data", tmp_path, stdin=token)
+    assert (nowhere.returncode, "--master" in nowhere.stderr) == (Exit.USAGE, True)
+    unjoined = run("agent", "--data", tmp_path)
+    assert (unjoined.returncode, "has not joined" in unjoined.stderr) == (Exit.USAGE, True)
 
 
 def test_an_agents_token_makes_no_viewer(root: Path, tmp_path: Path) -> None:

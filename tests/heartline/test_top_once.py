@@ -216,6 +216,6 @@ def test_json_without_once_says_what_it_goes_with(capsys: pytest.CaptureFixture[
 def test_without_a_terminal_there_is_no_dashboard(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
-    assert main(["top", *arguments, "--data", str(tmp_path)]) == Exit.FAILED
+    assert main(["top", *arguments, "--data", str(tmp_path)]) == Exit.USAGE
     assert "no terminal" in capsys.readouterr().err
     assert not (Path.cwd() / "feed").exists()

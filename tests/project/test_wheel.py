@@ -60,7 +60,7 @@ def test_wheel_has_the_version_of_the_code_the_licence_and_the_command(
     assert metadata["License-Expression"] == "Apache-2.0"
     assert wheel.read(f"{folder}/licenses/LICENSE") == (ROOT / "LICENSE").read_bytes()
     entry_points = wheel.read(f"{folder}/entry_points.txt").decode()
-    assert "heartline = heartline.main:main" in entry_points
+    assert "heartline = heartline.start:main" in entry_points
 
 
 def test_agent_alone_needs_neither_dashboard_nor_database(wheel: zipfile.ZipFile) -> None:
