@@ -64,6 +64,7 @@ from master.viewing import Viewers
 from shared import service_manager
 from shared.addresses import parse_address
 from shared.attentive import AttentiveClock, tell_of_stalls
+from shared.causes import lasting
 from shared.certificates import CertificateAuthority
 from shared.clock import monotonic_ms, wall_ms
 from shared.errors import UserError
@@ -299,7 +300,9 @@ class Master:
         print_line: Callable[[str], None],
     ) -> None:
         addresses = [bound_address(sock) for sock in listeners]
-        parts.context.events.record("master-started", text=", ".join(addresses))
+        away_s = parts.entry.registry.outages.life.away_s
+        text = "" if away_s is None else f"; it was away for {lasting(away_s)} at most"
+        parts.context.events.record("master-started", text=", ".join(addresses) + text)
         print_line(f"listening on {', '.join(addresses)}")
         if is_first_start:
             await _print_join_command(parts.enrolment, addresses, print_line)

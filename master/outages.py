@@ -1,8 +1,9 @@
 """Outages: from a node's last sign of life to its return, why, and what is stored of it.
 
 Opened when a node is lost, down or has left, and for every node that should live when the master
-starts. Over with the first beat after the return; judged when the agent has told what it knows
-(`Returned`), or has not within `EVIDENCE_S`. A return that does not last that long was none.
+starts; a restart of the master that is shorter than what makes a node down leaves none. Over with
+the first beat after the return; judged when the agent has told what it knows (`Returned`), or has
+not within `EVIDENCE_S`. A return that does not last that long was none.
 
 The registry tells of changes of state, the sessions of links and of what agents tell.
 """
@@ -26,6 +27,7 @@ from shared import messages as m
 from shared.absence import Absence, Departure, How, Process
 from shared.causes import Cause, Verdict, in_words, judge, lasting
 from shared.liveness import DOWN_LEAST_PERIODS, Liveness, State
+from shared.messages import Parting
 from shared.text import clean
 
 EVIDENCE_S: Final = 10.0
@@ -257,8 +259,9 @@ class Outages:
 
     def _close(self, away: "_Away") -> None:
         """The node has returned: judges why it was away."""
-        node, row, returned_s = away.node, away.row, away.returned_s
-        to_wall_ms = row.to_wall_ms or self._context.wall_ms()
+        node, returned_s = away.node, away.returned_s
+        to_wall_ms = away.row.to_wall_ms or self._context.wall_ms()
+        away.row = row = self._remembered(away.row, away.told, to_wall_ms)
         returned_s = trio.current_time() if returned_s is None else returned_s
         self.life.notice_stalls(returned_s)
         missing = self.life.missing(row.from_wall_ms, to_wall_ms, away.seen_s, returned_s)
@@ -268,6 +271,7 @@ class Outages:
             hung_s = unlinked_s - away.seen_s
         absence = Absence(
             lasted_s=self._lasted_s(away, to_wall_ms, returned_s) + missing.stalled_s,
+            period_s=node.period_ms / 1000,
             is_exact=away.gone_s is not None,
             process=self._processes.get(node.node_id),
             returned=away.told,
@@ -280,6 +284,18 @@ class Outages:
         )
         verdict = judge(Departure(row.how, row.reason, row.process), absence)
         self._over(away, replace(row, to_wall_ms=to_wall_ms, verdict=verdict))
+
+    def _remembered(self, row: Row, told: m.Returned | None, to_wall_ms: int) -> Row:
+        """The beginning of an absence, where the agent was there when the life before this one
+        ended in order and the disk took neither that nor what had happened until then."""
+        if row.how is not How.UNSEEN or self.life.end_is_stored or told is None:
+            return row
+        if told.link_code != Parting.RESTARTING or told.silent_ms is None:
+            return row
+        from_wall_ms = to_wall_ms - told.silent_ms
+        if from_wall_ms <= row.from_wall_ms:
+            return row
+        return replace(row, from_wall_ms=from_wall_ms, process=None)
 
     def _lasted_s(self, away: "_Away", to_wall_ms: int, returned_s: float) -> float:
         if away.gone_s is not None:
@@ -297,8 +313,10 @@ class Outages:
     def _over(self, away: "_Away", row: Row) -> None:
         if self._away.get(away.node.node_id) is away:
             del self._away[away.node.node_id]
-        self.log.keep(row)
         away.is_over = True
+        if self._is_restart(row):
+            return
+        self.log.keep(row)
         verdict = row.verdict
         if verdict is None or row.to_wall_ms is None:
             return
@@ -310,6 +328,19 @@ class Outages:
             self._unseen.append((row.node_id, name, text))
         else:
             self._context.events.record("outage", node_id=row.node_id, name=name, text=text)
+
+    def _is_restart(self, row: Row) -> bool:
+        """Whether only the master was away, for less than makes a node that falls silent down: the
+        master's start tells of it, and no node's outage does."""
+        if row.how is not How.UNSEEN or row.number or row.to_wall_ms is None:
+            return False
+        is_short = row.to_wall_ms - row.from_wall_ms < self._called_down_ms
+        return is_short and row.verdict is not None and row.verdict.cause is Cause.MASTER_AWAY
+
+    @property
+    def _called_down_ms(self) -> int:
+        """How long a node on a good link may be silent, in the ordinary period."""
+        return round((1 + DOWN_LEAST_PERIODS) * self._context.settings.period_s * 1000)
 
     def _tell_unseen(self) -> None:
         """A restart of the master is not worth an event for each node of a fleet."""
@@ -333,8 +364,8 @@ class Outages:
         ended_wall_ms = self.life.last_end_wall_ms
         if was_up and ended_wall_ms is not None:
             # "Last seen" is stored now and then; a node that was up had been seen lately.
-            lately_ms = round((1 + DOWN_LEAST_PERIODS) * self._context.settings.period_s * 1000)
-            seen_wall_ms = max(seen_wall_ms, min(ended_wall_ms, now_wall_ms) - lately_ms)
+            lately_ms = min(ended_wall_ms, now_wall_ms) - self._called_down_ms
+            seen_wall_ms = max(seen_wall_ms, lately_ms)
         process = self._processes.get(node.node_id)
         return Row(0, node.node_id, seen_wall_ms, now_wall_ms, How.UNSEEN, "", process)
 

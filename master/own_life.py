@@ -66,6 +66,8 @@ class OwnLife:
         ]
         self.last_end_wall_ms: Final[int | None] = rows[-1]["alive_wall_ms"] if rows else None
         """When the life before this one ended, as far as it was marked; None: this is the first."""
+        self.end_is_stored: Final[bool] = not rows or bool(rows[-1]["stopped"])
+        """Whether that life has left on disk that it ended in order."""
         self._number = rows[-1]["number"] + 1 if rows else 1
         self._stalls = deque[_Stall](maxlen=STALLS_KEPT)
         self._noticed_s = missed_s()
@@ -80,6 +82,13 @@ class OwnLife:
 
     def __repr__(self) -> str:
         return f"<OwnLife {self._number}, {len(self._stalls)} stalls>"
+
+    @property
+    def away_s(self) -> float | None:
+        """How long at most the master was away before this life; None: this is the first."""
+        if not self._gaps:
+            return None
+        return max(0.0, (self._gaps[-1].ended_ms - self._gaps[-1].began_ms) / 1000)
 
     def mark(self, now_s: float) -> None:
         """It is alive; stored now and then."""

@@ -80,6 +80,8 @@ class Absence(Struct, frozen=True):
     """The agent would have told, on this link that stood throughout, and it did not."""
     hung_s: float = 0.0
     """How long the host's kernel answered on the old link, and the agent did not."""
+    period_s: float = 0.0
+    """Between two beats of the node: an absence begins with the last of them."""
 
 
 class Story(Struct, frozen=True):
@@ -107,10 +109,10 @@ class Shares(Struct, frozen=True):
     network_s: float
 
 
-def story_of(departure: Departure, told: Returned) -> Story | None:
+def story_of(departure: Departure, absence: Absence, told: Returned) -> Story | None:
     """What the agent tells of this absence; None: it is not the agent that went."""
     known, runs = departure.process, told.runs
-    if known is None:
+    if known is None or _was_linked_later(departure, absence, told):
         boots = {run.boot_id for run in runs}
         return Story(
             told,
@@ -138,6 +140,14 @@ def story_of(departure: Departure, told: Returned) -> Story | None:
         has_rebooted=known.boot_id != told.boot_id,
         has_words=first is not None,
     )
+
+
+def _was_linked_later(departure: Departure, absence: Absence, told: Returned) -> bool:
+    """Whether a master had this run when, as far as this one remembers, there was none: its disk
+    was full then, and what it knew of runs is out of date."""
+    if departure.how is not How.UNSEEN or told.silent_ms is None:
+        return False
+    return told.silent_ms / 1000 < absence.lasted_s
 
 
 def shares_of(departure: Departure, absence: Absence, story: Story) -> Shares:

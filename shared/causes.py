@@ -62,7 +62,7 @@ def judge(departure: Departure, absence: Absence) -> Verdict:
     """Why the node was away. `UNKNOWN` says in its evidence what is missing."""
     if absence.returned is None:
         return _unnoticed(absence) or _by_sight(departure, absence)
-    story = story_of(departure, absence.returned)
+    story = story_of(departure, absence, absence.returned)
     if story is None:
         return Verdict(
             Cause.UNKNOWN,
@@ -75,7 +75,7 @@ def judge(departure: Departure, absence: Absence) -> Verdict:
         if _largest(story, paused) is not cause:
             return Verdict(Cause.UNKNOWN, _of_clocks(absence, story.told))
     if cause is Cause.NETWORK_CUT and (refusal := _refusal(story.told)):
-        return Verdict(Cause.UNKNOWN, (refusal, *_also(Cause.NETWORK_CUT, story, shares)))
+        return Verdict(Cause.UNKNOWN, (refusal, *_also(Cause.NETWORK_CUT, absence, story, shares)))
     match cause:
         case Cause.HOST_REBOOTED:
             verdict = _rebooted(departure, story)
@@ -91,7 +91,7 @@ def judge(departure: Departure, absence: Absence) -> Verdict:
             verdict = Verdict(cause, _of_network(story))
     return Verdict(
         verdict.cause,
-        (*verdict.evidence, *_also(cause, story, shares)),
+        (*verdict.evidence, *_also(cause, absence, story, shares)),
         verdict.clean,
         verdict.out_of_memory,
         verdict.exit_reason,
@@ -268,12 +268,15 @@ def _of_link(told: Returned) -> tuple[str, ...]:
         heard = lasting(told.link_silence_ms / 1000)
         lines.append(f"the link ended {heard} after it was last heard on: {told.link_error}")
     if told.attempt_error:
-        lines.append(f"{told.attempts} attempts to link anew; one failed: {told.attempt_error}")
+        lines.append(
+            f"{told.attempts} attempts to link anew; the last to fail: {told.attempt_error}"
+        )
     return tuple(lines)
 
 
-def _also(cause: Cause, story: Story, shares: Shares) -> tuple[str, ...]:
-    """What else happened during the absence."""
+def _also(cause: Cause, absence: Absence, story: Story, shares: Shares) -> tuple[str, ...]:
+    """What else happened during the absence. That the next beat was not due yet when it began is
+    no cut of the network."""
     told, runs = story.told, story.runs
     lines: list[str] = []
     if story.has_rebooted and cause is not Cause.HOST_REBOOTED:
@@ -292,7 +295,8 @@ def _also(cause: Cause, story: Story, shares: Shares) -> tuple[str, ...]:
     lines += [
         f"also: {what} for {lasting(share_s)}"
         for other, share_s, what in others
-        if other is not cause and share_s >= WORTH_TELLING_S
+        if other is not cause
+        and share_s >= WORTH_TELLING_S + (other is Cause.NETWORK_CUT) * absence.period_s
     ]
     return tuple(lines)
 

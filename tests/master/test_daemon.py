@@ -34,6 +34,7 @@ from shared.errors import ConfigError, UserError
 from shared.link import Link
 from shared.only_one import only_one
 from shared.paths import StateFolder
+from shared.private_files import write_private
 from shared.settings import HistorySettings, LinkSettings, MasterSettings, Settings
 from shared.stream import SocketStream
 from shared.unix_socket import short_path
@@ -218,7 +219,6 @@ async def test_start_on_a_full_disk_is_said_once_and_described_when_there_is_roo
         tries.append(path)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    write = daemon.write_private
     monkeypatch.setattr(daemon, "RETRY_S", 0.01)
     monkeypatch.setattr(daemon, "write_private", refuse)
     async with running(folder) as master:
@@ -227,7 +227,7 @@ async def test_start_on_a_full_disk_is_said_once_and_described_when_there_is_roo
         said = [record for record in caplog.records if hasattr(record, "file")]
         assert [vars(record)["error"] for record in said] == ["No space left on device"]
         assert not folder.master_json.exists()
-        monkeypatch.setattr(daemon, "write_private", write)
+        monkeypatch.setattr(daemon, "write_private", write_private)
         await eventually(folder.master_json.exists)
         assert json.loads(folder.master_json.read_bytes())["pid"] == os.getpid()
 

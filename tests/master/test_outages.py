@@ -1,8 +1,9 @@
 """Outages: when one begins and ends, what is made of what the agent tells, and what is stored of it
 however the master, its disk and its clock behave."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -544,4 +545,78 @@ async def test_disk_that_refuses_loses_no_outage(tmp_path: Path, autojump_clock:
         await trio.sleep(2 * RETRY_S + SAVE_EVERY_S)
         rows = store.load("SELECT number, cause FROM outages ORDER BY number")
         assert [tuple(row) for row in rows] == [(1, "network-cut"), (2, "network-cut")]
+    store.close()
+
+
+@pytest.mark.parametrize(("away_s", "outages"), [(3, 0), (20, 1)])
+async def test_quick_restart_of_the_master_is_no_outage_of_its_nodes(
+    tmp_path: Path, autojump_clock: MockClock, store: Store, away_s: int, outages: int
+) -> None:
+    async with assembled(tmp_path, store=store) as master:
+        host = await Host(master).join()
+        await host.beats(times=3)
+        await master.parts.stop()
+    await trio.sleep(away_s)
+    async with assembled(tmp_path, store=store) as master:
+        host.master = master
+        await host.link()
+        away_ms = away_s * 1_000
+        host.tells(away_ms=away_ms, silent_ms=away_ms, link_code=m.Parting.RESTARTING)
+        await host.beats()
+        await trio.sleep(2 * SAVE_EVERY_S)
+        assert len(await host.outages()) == outages
+        assert len(await told_as_events(master)) == outages
+        assert master.state("web") is State.UP
+
+
+async def test_node_that_fell_while_the_master_restarted_has_an_outage(
+    tmp_path: Path, autojump_clock: MockClock, store: Store
+) -> None:
+    async with assembled(tmp_path, store=store) as master:
+        host = await Host(master).join()
+        await host.beats(times=3)
+        await master.parts.stop()
+    await trio.sleep(5)
+    ended = host.restarts()
+    async with assembled(tmp_path, store=store) as master:
+        host.master = master
+        await host.link()
+        host.tells(silent_ms=None, away_ms=10, runs=(replace(ended, gone_ms=5_000),))
+        await host.beats()
+        await trio.sleep(1)
+        assert (await host.outage()).cause == Cause.AGENT_KILLED
+
+
+async def test_what_a_full_disk_kept_from_the_master_is_no_verdict(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    disk = Disk()
+    store = Store.open(tmp_path / "master.db", disk.run)
+    async with assembled(tmp_path, store=store) as master:
+        host = await Host(master).join()
+        await host.beats(times=2)
+        before = Path(tmp_path / "kept.db")
+        await store.flush()
+        with closing(sqlite3.connect(before)) as copy, closing(sqlite3.connect(store.path)) as db:
+            db.backup(copy)
+        disk.refuse()
+        host.loses_link()
+        host.restarts()
+        await trio.sleep(1)
+        await host.link()
+        await host.beats(times=20)
+        await master.parts.stop()
+    store.close()
+    await trio.sleep(3)
+    store = Store.open(before, Disk().run)
+    async with assembled(tmp_path, store=store) as master:
+        host.master = master
+        await host.link()
+        host.tells(away_ms=3_000, silent_ms=20_000, link_code=m.Parting.RESTARTING)
+        await host.beats()
+        await trio.sleep(1)
+        outage = await host.outage()
+        assert outage.cause == Cause.MASTER_AWAY
+        assert outage.to_wall_ms is not None
+        assert outage.to_wall_ms - outage.from_wall_ms == 20_000
     store.close()
