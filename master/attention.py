@@ -5,8 +5,8 @@ table every two. The request is a lease, renewed for as long as somebody looks: 
 a master that vanishes leaves nothing behind. All viewers of a node share one request, and see what
 arrives whether the agent grants it or not.
 
-Looking is not to make a node look dead: its detector goes on counting in the period of the
-ordinary cadence.
+Looking is not to make a node look dead: the detector's margins stay those of the ordinary cadence,
+from the beat that is missing on.
 
 The viewers and the links are those of this master. Where a node's agent is linked to another one,
 that one has to be told that somebody looks, as if it were a viewer.
