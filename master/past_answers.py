@@ -43,14 +43,19 @@ async def send_pieces(nodes: list[Node], piece: Callable[..., Piece], send: Send
 
 
 def vitals_then(node: Node, then: StateThen, samples: Mapping[str, SampleThen]) -> m.NodeVitals:
+    """What was taken during an outage tells what the node was like, and came when it was over: it
+    was no sign of life."""
     sample = samples.get(node.node_id)
+    seen_wall_ms = then.seen_wall_ms
+    if seen_wall_ms is None and sample is not None:
+        seen_wall_ms = sample.at_wall_ms
     return m.NodeVitals(
         node.node_id,
         then.state,
         then.reason,
         then.since_wall_ms,
         None,
-        None if sample is None else sample.at_wall_ms,
+        seen_wall_ms,
         node.period_ms if sample is None else sample.period_ms,
         NIL if sample is None else msgspec.Raw(sample.core),
     )

@@ -28,6 +28,11 @@ _AFTER: Final = (
 )
 _ONE: Final = " WHERE n.node_id = ?"
 
+_AWAY: Final = (
+    "SELECT node_id, max(from_wall_ms) AS seen FROM outages"
+    " WHERE from_wall_ms <= ? AND (to_wall_ms IS NULL OR to_wall_ms > ?) GROUP BY node_id"
+)
+
 _LIFE: Final = (
     "SELECT started_wall_ms, alive_wall_ms, number = (SELECT max(number) FROM master_lives)"
     " AS is_this FROM master_lives WHERE started_wall_ms <= ? ORDER BY number DESC LIMIT 1"
@@ -40,6 +45,8 @@ class StateThen(Struct, frozen=True):
     state: str
     reason: str
     since_wall_ms: int
+    seen_wall_ms: int | None = None
+    """The last sign of life before an outage that it was in; None: it was in none."""
 
 
 class PastStates:
@@ -61,6 +68,7 @@ class PastStates:
         if any(node.node_id not in found for node in known):
             found = await self._states(_AFTER + one, (at_wall_ms, *parameter)) | found
         was_away = await self._was_away(at_wall_ms)
+        seen = await self._last_seen(at_wall_ms)
         states: dict[str, StateThen] = {}
         for node in known:
             then = found.get(node.node_id) or StateThen(
@@ -68,8 +76,12 @@ class PastStates:
             )
             if was_away:
                 then = replace(then, reason=": ".join(filter(None, (AWAY, then.reason))))
-            states[node.node_id] = then
+            states[node.node_id] = replace(then, seen_wall_ms=seen.get(node.node_id))
         return states
+
+    async def _last_seen(self, at_wall_ms: int) -> dict[str, int]:
+        rows = await self._store.read(_AWAY, (at_wall_ms, at_wall_ms))
+        return {row["node_id"]: row["seen"] for row in rows}
 
     async def _states(self, query: str, parameters: tuple[int | str, ...]) -> dict[str, StateThen]:
         rows = await self._store.read(query, parameters)

@@ -9,8 +9,11 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from master.history.fleet_reading import SampleThen
 from master.history.queries import Queries
+from master.past_answers import vitals_then
 from master.past_requests import PastRequests
+from master.past_states import StateThen
 from master.requests import Viewer
 from shared import messages as m
 from shared.connection import TRANSFER_LIMIT_BYTES
@@ -81,6 +84,34 @@ async def test_fleet_is_told_as_it_was_states_and_values(
         assert [info.name for info in piece.infos] == ["web"]
         (piece,) = await fleet_at(viewer, virtual_wall_ms())
         assert (piece.vitals[0].state, piece.vitals[0].reason) == (State.LEFT, "enough")
+
+
+async def test_node_that_was_away_was_seen_last_when_it_went(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with with_a_past(tmp_path) as (master, _):
+        seen_ms = master.node("web").seen_wall_ms
+        await trio.sleep(120)
+        viewer = await master.viewer()
+        assert master.state("web") is State.DOWN
+        for after_ms, state in ((13_000, State.HUNG), (100_000, State.DOWN)):
+            (piece,) = await fleet_at(viewer, (seen_ms or 0) + after_ms)
+            assert piece.vitals[0].state == state
+            assert piece.vitals[0].seen_wall_ms == seen_ms
+
+
+async def test_sample_that_came_when_an_outage_was_over_was_no_sign_of_life(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with with_a_past(tmp_path) as (master, _):
+        node = master.node("web")
+        samples = {node.node_id: SampleThen(9_000, 5_000, m.encode_body(Core(cpu_busy_bp=7)))}
+        away = vitals_then(node, StateThen(State.DOWN, "", 6_000, seen_wall_ms=1_000), samples)
+        assert away.seen_wall_ms == 1_000
+        core = core_of(away)
+        assert core is not None
+        assert core.cpu_busy_bp == 7
+        assert vitals_then(node, StateThen(State.UP, "", 6_000), samples).seen_wall_ms == 9_000
 
 
 async def test_node_is_told_with_its_families(tmp_path: Path, autojump_clock: MockClock) -> None:
