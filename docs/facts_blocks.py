@@ -5,7 +5,9 @@ from typing import Final
 from docs.message_examples import TOKEN
 from docs.struct_tables import constant_rows, table
 from heartline.exits import MEANINGS
+from heartline.reliability import CAUSES
 from shared import backoff, link, liveness
+from shared.causes import Cause
 from shared.config import reference
 from shared.settings import LinkSettings, MasterSettings, Settings
 from shared.tokens import (
@@ -46,6 +48,11 @@ def token_layout() -> str:
             table(("from it follows", ""), ((what, f"`{value}`") for what, value in derived)),
         )
     )
+
+
+def causes() -> str:
+    """Why a node may have been away."""
+    return table(("cause", "meaning"), ((f"`{cause}`", CAUSES[cause]) for cause in Cause))
 
 
 def timeouts() -> str:

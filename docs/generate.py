@@ -17,6 +17,7 @@ BLOCKS: Final[Mapping[str, Callable[[], str]]] = {
     "token": facts_blocks.token_layout,
     "liveness": facts_blocks.liveness_table,
     "exit codes": facts_blocks.exit_codes,
+    "causes": facts_blocks.causes,
     "timeouts": facts_blocks.timeouts,
     "limits": protocol_blocks.limits,
     "state diagram": protocol_blocks.state_diagram,

@@ -19,6 +19,18 @@ from shared.text import NAME_LIMIT_CHARACTERS, clean
 from tui import formats
 from tui.outages import percent, ratio_of, window
 
+CAUSES: Final[Mapping[Cause, str]] = {
+    Cause.HOST_REBOOTED: "the host was started anew; clean, if its agent had been stopped before",
+    Cause.AGENT_RESTARTED: "the agent ended and said why, and was started again",
+    Cause.AGENT_KILLED: "the agent ended without a word; *out of memory* if the kernel says so",
+    Cause.HOST_SUSPENDED: "the host slept, or was paused: its clocks stood still",
+    Cause.MASTER_AWAY: "the master was not there, or the agent had not found it again yet",
+    Cause.PROCESS_HUNG: "the agent was there and did not turn: stopped, starved, or its disk hung",
+    Cause.NETWORK_CUT: "agent and master both ran, and did not reach each other",
+    Cause.UNKNOWN: "what is known does not suffice; the evidence says what is missing",
+}
+"""What each cause means, in the order in which they are asked."""
+
 _STILL_AWAY: Final = "still away"
 
 _COLORS: Final[Mapping[str | None, str]] = {

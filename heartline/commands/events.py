@@ -2,6 +2,7 @@
 
 import click
 
+from heartline.following import Following
 from heartline.invocation import Invocation, pass_invocation, viewing_options
 from heartline.plain import print_json, print_json_line
 from heartline.times import moment, on_screen
@@ -10,7 +11,12 @@ from shared.text import clean
 
 
 @click.command()
-@click.option("--follow", "-f", is_flag=True, help="Go on with the new ones as they happen.")
+@click.option(
+    "--follow",
+    "-f",
+    is_flag=True,
+    help="Go on with the new ones as they happen, also after the master was away.",
+)
 @click.option(
     "--limit",
     type=click.IntRange(0, 500),
@@ -25,23 +31,28 @@ from shared.text import clean
 def events(invocation: Invocation, follow: bool, limit: int, node: str, as_json: bool) -> None:
     """List what happened: states, enrolments, conflicts. Oldest first."""
 
-    def request(number: int) -> m.ListEvents:
-        return m.ListEvents(number, limit, node, follow)
-
+    if follow:
+        _follow(Following(invocation.control, _say, node), limit, as_json)
+        return
     with invocation.control() as control:
-        if not follow:
-            found = control.ask(request, m.Events).events
-            if as_json:
-                print_json([_plain(event) for event in found])
-            else:
-                _print(found)
-            return
-        for some in control.follow(request):
-            if as_json:
-                for event in some:
-                    print_json_line(_plain(event))
-            else:
-                _print(some)
+        found = control.ask(lambda request: m.ListEvents(request, limit, node), m.Events).events
+    if as_json:
+        print_json([_plain(event) for event in found])
+    else:
+        _print(found)
+
+
+def _follow(following: Following, limit: int, as_json: bool) -> None:
+    for some in following.events(limit):
+        if as_json:
+            for event in some:
+                print_json_line(_plain(event))
+        else:
+            _print(some)
+
+
+def _say(text: str) -> None:
+    click.echo(f"heartline: {text}", err=True)
 
 
 def _print(events: tuple[m.Event, ...]) -> None:

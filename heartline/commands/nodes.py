@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 from heartline import reliability
+from heartline.exits import NotFoundError
 from heartline.fleet import Node, node_of, nodes_of, nodes_then
 from heartline.instants import Instant
 from heartline.invocation import (
@@ -175,7 +176,7 @@ def label(invocation: Invocation, name: str, changes: tuple[str, ...], note: str
 def revoke(invocation: Invocation, name: str, yes: bool) -> None:
     """Revoke a node's identity and cut its link.
 
-    To come back, the host has to join again.
+    To come back, the host has to join again. NAME is the whole name or id.
     """
     _carry_out(
         invocation,
@@ -191,7 +192,10 @@ def revoke(invocation: Invocation, name: str, yes: bool) -> None:
 @common_options
 @pass_invocation
 def forget(invocation: Invocation, name: str, yes: bool) -> None:
-    """Drop a node and its identity from the registry."""
+    """Drop a node and its identity from the registry.
+
+    NAME is the whole name or id.
+    """
     _carry_out(
         invocation,
         name,
@@ -201,9 +205,18 @@ def forget(invocation: Invocation, name: str, yes: bool) -> None:
 
 
 def _carry_out(invocation: Invocation, name: str, yes: bool, order: Order) -> None:
-    """Asks, unless that was answered already, about the very node that `name` means now."""
+    """Asks, unless that was answered already, about the very node that `name` means now.
+
+    Raises:
+        NotFoundError: it means one by its beginning only, which may be another one tomorrow.
+    """
     with invocation.control() as control:
         detail = control.ask(lambda request: m.GetNode(request, name), m.NodeDetail)
+        if name not in {detail.info.name, detail.info.node_id}:
+            raise NotFoundError(
+                f"{name!r} is the beginning of {clean(detail.info.name)}; this takes the whole name"
+                " or id"
+            )
         if not yes:
             if not sys.stdin.isatty():
                 raise click.UsageError("there is no terminal to ask on; confirm with --yes")

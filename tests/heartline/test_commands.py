@@ -72,9 +72,6 @@ def fleet_answer(message: m.FromClient) -> Iterable[m.FromMaster]:
             yield m.Events(
                 request, (m.Event(7, 1_700_000_000_000, "state", "a", "db", "up", "late"),)
             )
-            if message.follow:
-                yield m.Events(request, (m.Event(8, 0, "state", "a", "db", "late", "down"),))
-                yield m.Goodbye(m.Parting.STOPPED)
         case m.CreateToken(request):
             yield m.TokenCreated(request, "hl1-secret", "abcdef", 1_700_000_000_000)
         case m.ListTokens(request):
@@ -258,17 +255,29 @@ def test_an_order_is_given_for_the_node_that_was_confirmed(master: FakeMaster, r
     assert master.received[-1] == m.RevokeNode(2, FLEET[0][0].node_id)
 
 
-def test_events_are_printed_and_followed_until_the_master_goes(
-    master: FakeMaster, run: Run
+@pytest.mark.parametrize("command", ["revoke", "forget"])
+def test_what_cannot_be_undone_is_not_done_by_the_beginning_of_a_name(
+    tmp_path: Path, run: Run, command: str
 ) -> None:
+    def answer(message: m.FromClient) -> Iterable[m.FromMaster]:
+        meant = replace(message, node="web-1") if isinstance(message, m.GetNode) else message
+        return fleet_answer(meant)
+
+    with FakeMaster(tmp_path, answer) as master:
+        code, _, err = run("node", command, "web", "--yes")
+        asked = len(master.received)
+        by_id = run("node", command, FLEET[0][0].node_id, "--yes")[0]
+    assert code == Exit.NOT_FOUND
+    assert "'web' is the beginning of web-1" in err
+    assert isinstance(master.received[asked - 1], m.GetNode)
+    assert by_id == Exit.OK
+
+
+def test_events_are_printed(master: FakeMaster, run: Run) -> None:
     code, out, _ = run("events", "--node", "db", "--limit", "5")
     assert code == Exit.OK
     assert "up → late" in out
     assert master.received[-1] == m.ListEvents(1, 5, "db", follow=False)
-    code, out, err = run("events", "--follow", "--json")
-    assert [json.loads(line)["number"] for line in out.splitlines()] == [7, 8]
-    assert code == Exit.UNREACHABLE
-    assert "goodbye" in err
 
 
 def test_events_as_json_are_a_list(master: FakeMaster, run: Run) -> None:
