@@ -98,6 +98,8 @@ def _run_alone(
 ) -> None:
     identities = IdentityFolder(folder)
     identity = _joined(folder, identities, settings, join_token)
+    if not identity.goes_by(settings.name):
+        _log.warning("it keeps the name that it joined with", extra={"node": identity.name})
     try:
         trio.run(serve, identities, identity, settings, link)
     except DeniedError as error:

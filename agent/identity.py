@@ -23,6 +23,7 @@ from msgspec.structs import replace
 from shared.errors import IdentityError
 from shared.paths import StateFolder
 from shared.private_files import check_private, private_folder, read_private, write_private
+from shared.text import clean_name
 from shared.tls import check_pair, client_context
 
 SLOTS: Final = ("a", "b")
@@ -45,6 +46,12 @@ class Identity(Struct, frozen=True, kw_only=True):
     """A slot filled by a renewal, whose key may or may not have been used yet."""
     token_id: str = ""
     """The token that the host joined with, in hexadecimal: what it can do again is nothing new."""
+
+    def goes_by(self, asked: str) -> bool:
+        """Whether this is the name of one that asked for that name, or for none, when it joined:
+        one that was taken is given with a number."""
+        wanted = clean_name(asked)
+        return not asked or self.name == wanted or self.name.startswith(f"{wanted}-")
 
 
 class IdentityFolder:

@@ -188,7 +188,7 @@ class AgentSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     ] = ""
     labels: Annotated[
         dict[Label, Annotated[str, Meta(max_length=NAME_LIMIT_CHARACTERS)]],
-        Meta(max_length=64, description="Labels the node carries from its enrolment on"),
+        Meta(max_length=64, description="Labels the node carries while its agent runs with them"),
     ] = {}
     watchdog_s: Annotated[
         float, Meta(ge=1, le=3600, description="A loop that stalls this long ends the process")

@@ -62,6 +62,14 @@ def test_identity_is_read_as_it_was_written(folder: IdentityFolder) -> None:
     assert folder.load() == IDENTITY
 
 
+@pytest.mark.parametrize(
+    ("asked", "goes_by_it"),
+    [("", True), ("web 1", True), ("web-1", True), ("web", True), ("web-12", False), ("db", False)],
+)
+def test_name_that_was_asked_for_is_told_from_another(asked: str, goes_by_it: bool) -> None:
+    assert replace(IDENTITY, name="web-1").goes_by(asked) == goes_by_it
+
+
 def test_identity_of_an_earlier_version_is_read(folder: IdentityFolder) -> None:
     path = folder.path / "identity.json"
     path.write_bytes(path.read_bytes().replace(b',"token_id":"00ff00ff00ff"', b""))
