@@ -24,6 +24,7 @@ from shared.errors import reason_of
 from tui import capture, preferences
 from tui.client import Client
 from tui.clock import Clock, SystemClock
+from tui.colourless import Colourless
 from tui.commands import Command
 from tui.feed import Feed, PictureChanged
 from tui.keys import merged
@@ -76,6 +77,8 @@ class Dashboard(App[int]):
     ) -> None:
         self._options = options or Options()  # first: the driver is chosen by it
         super().__init__()
+        if self.no_color:
+            self._filters = [Colourless(lambda: self.current_theme)]  # for Textual's own: greys
         self._source = source
         self._preferences, self._complaint = preferences.load(self._options.folder)
         self.feed = Feed(clock or SystemClock(), self._hint, source.send)

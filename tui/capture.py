@@ -6,6 +6,8 @@ from typing import Final
 
 from textual.strip import Strip
 
+from shared.private_files import write_private
+
 FOLDER: Final = "screenshots"
 
 
@@ -23,6 +25,6 @@ def store(folder: Path, stem: str, svg: str, text: str) -> tuple[Path, Path]:
     place = folder / FOLDER
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     picture, words = place / f"{stem}.svg", place / f"{stem}.txt"
-    picture.write_text(svg, encoding="utf-8")
-    words.write_text(text, encoding="utf-8")
+    write_private(picture, svg.encode())
+    write_private(words, text.encode())
     return picture, words

@@ -189,6 +189,13 @@ class Feed:
             self.past.open_node(node_id, self.master_wall_ms(), self.now_s())
         return self.focus
 
+    def watch_record(self) -> None:
+        """Has the availability of the node in focus counted anew, now and then."""
+        is_present = self.past is None and self.pause is None
+        is_live = self.link.state is LinkState.LIVE
+        if is_present and is_live and self.record and self.record.is_due(self.now_s()):
+            self._ask_for_availability(self.record)
+
     def close_node(self) -> None:
         """Looks at the fleet only."""
         self.focus = self.record = None
@@ -284,9 +291,12 @@ class Feed:
 
     def _ask_for_record(self) -> None:
         if self.record is not None:
-            node_id = self.record.node_id
-            self._send(ListOutages(next(self._requests), OUTAGES_ASKED, node_id))
-            self._send(GetNode(next(self._requests), node_id))
+            self._send(ListOutages(next(self._requests), OUTAGES_ASKED, self.record.node_id))
+            self._ask_for_availability(self.record)
+
+    def _ask_for_availability(self, record: Record) -> None:
+        record.asked_s = self.now_s()
+        self._send(GetNode(next(self._requests), record.node_id))
 
     def _ask_for_news_of_record(self, told: Events) -> None:
         # What comes before the first answer is history, and in that answer.

@@ -41,7 +41,7 @@ def offers(app: "Dashboard", beneath: Screen[Any], typed: str) -> Iterator[Comma
     else:
         yield Command("filter", "Filter the fleet: filter TERMS", fleet.action_search, "/")
     yield (
-        _travelling(timed, rest)
+        _travelling(app, timed, rest)
         if word == "at"
         else Command(
             "at", "The past: at 2026-11-20 03:12, at -2h", partial(app.action_palette, "at ")
@@ -76,17 +76,22 @@ def _filtering(app: "Dashboard", text: str) -> Command:
     try:
         parse_filter(text)
     except FilterError as error:
-        return Command(f"filter {text}", str(error), lambda: None)
+        return _refusing(app, f"filter {text}", str(error))
     filter_by = partial(app.fleet_screen.filter_by, text)
     return Command(f"filter {text}".strip(), "Show these nodes only", filter_by)
 
 
-def _travelling(screen: TimedScreen, text: str) -> Command:
+def _travelling(app: "Dashboard", screen: TimedScreen, text: str) -> Command:
     try:
         at_wall_ms = screen.instant_of(text)
     except InstantError as error:
-        return Command(f"at {text}", str(error), lambda: None)
+        return _refusing(app, f"at {text}", str(error))
     return Command(f"at {text}", instant(at_wall_ms), partial(screen.go_to, at_wall_ms))
+
+
+def _refusing(app: "Dashboard", name: str, why: str) -> Command:
+    """A command that cannot be done; who insists is told again."""
+    return Command(name, why, partial(app.notify, why, severity="warning", markup=False))
 
 
 def _nodes(app: "Dashboard", text: str) -> Iterator[Command]:
@@ -97,3 +102,5 @@ def _nodes(app: "Dashboard", text: str) -> Iterator[Command]:
             found += 1
             open_node = partial(app.open_node, node)
             yield Command(f"go {node.profile.name}", f"{node.state} {node.reason}", open_node)
+    if not found:
+        yield _refusing(app, f"go {text}".strip(), f"There is no such node: {text}")

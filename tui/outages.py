@@ -13,9 +13,13 @@ from shared.causes import Cause, Verdict, in_words
 from shared.messages import Availability, NodeDetail, Outage, Outages, TimeToDetect
 from tui import formats
 from tui.focus import cleaned
+from tui.moment import Moment
 
 OUTAGES_ASKED: Final = 200
 """How many of a node are asked for, the newest."""
+
+COUNTED_EVERY_S: Final = 10
+"""How often the availability is asked for while somebody looks at it."""
 
 BEARING: Final = frozenset({"state", "outage"})
 """Events that may begin an outage, or end one, or tell its cause."""
@@ -32,10 +36,24 @@ class Record:
         """Oldest first; None: not told yet."""
         self.availability: Sequence[Availability] = ()
         self.time_to_detect: TimeToDetect | None = None
+        self.counted_mono_ms: int | None = None
+        """When the master counted `availability`, on its clock; None: not told yet."""
+        self.asked_s: float | None = None
+        """When it was asked for last, on the viewer's clock."""
 
     def __repr__(self) -> str:
         count = "no" if self.outages is None else len(self.outages)
         return f"<Record of {self.node_id}, {count} outages>"
+
+    def age_s(self, moment: Moment) -> float | None:
+        """How old the availability is; None: it has not been told."""
+        if self.counted_mono_ms is None or moment.master_mono_ms is None:
+            return None
+        return max(0.0, moment.master_mono_ms - self.counted_mono_ms) / 1000
+
+    def is_due(self, now_s: float) -> bool:
+        """Whether the availability is to be counted anew."""
+        return self.asked_s is not None and now_s - self.asked_s >= COUNTED_EVERY_S
 
     def until(self, wall_ms: int) -> "Record":
         """What could have been said at that instant of the outages of before it."""
@@ -57,6 +75,7 @@ class Record:
                     return False
                 self.availability = message.availability
                 self.time_to_detect = message.time_to_detect
+                self.counted_mono_ms = message.now_mono_ms
         return True
 
 

@@ -4,13 +4,13 @@ The file is a convenience: one that cannot be read is said and then replaced, an
 written is said once; neither ever ends the dashboard.
 """
 
-import os
 from pathlib import Path
 from typing import Final
 
 import msgspec
 from msgspec import Struct
 
+from shared.private_files import write_private
 from tui.columns import DEFAULT
 
 FILE_NAME: Final = "dashboard.json"
@@ -51,11 +51,9 @@ def save(folder: Path | None, preferences: Preferences) -> str:
     if folder is None:
         return ""
     path = folder / FILE_NAME
-    beside = path.with_suffix(f".{os.getpid()}.new")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        beside.write_bytes(msgspec.json.format(msgspec.json.encode(preferences), indent=2))
-        beside.replace(path)
+        write_private(path, msgspec.json.format(msgspec.json.encode(preferences), indent=2))
     except OSError as error:
         return f"{path} cannot be written: {error.strerror or error}"
     return ""

@@ -19,7 +19,7 @@ from tui.node import Node
 from tui.pause import Pause
 from tui.since import since
 from tui.tones import DEGRADED, FLAPPING, Piece, Pieces, Tone, mark
-from tui.view import Group, View
+from tui.view import Arrangement, Group, View
 
 _LINK_MARKS = {
     LinkState.CONNECTING: ("◌ connecting", Tone.JOINING),
@@ -236,8 +236,10 @@ def _joined(facts: Iterable[Piece]) -> Iterable[Piece]:
         yield Piece(fact.text, Tone.MUTED if fact.tone is Tone.PLAIN else fact.tone)
 
 
-def nothing_to_show(link: Link, fleet: Fleet) -> tuple[str, ...]:
+def nothing_to_show(link: Link, fleet: Fleet, wanted: Arrangement) -> tuple[str, ...]:
     """What stands where the table would be, while there are no rows; a few short lines."""
+    if len(fleet):
+        return _none_fits(len(fleet), wanted)
     if fleet.is_current:
         return (
             "No nodes yet.",
@@ -251,3 +253,12 @@ def nothing_to_show(link: Link, fleet: Fleet) -> tuple[str, ...]:
             return ("Receiving the fleet …",)
         case LinkState.LOST | LinkState.REFUSED:
             return ("There is nothing to show.",)
+
+
+def _none_fits(nodes: int, wanted: Arrangement) -> tuple[str, ...]:
+    among = "nodes that need an eye" if wanted.is_faults_only else "nodes"
+    if wanted.filter:
+        said = f"No {among} fit this filter:  {wanted.filter.text}"
+    else:
+        said = f"There are no {among}."
+    return said, f"Esc shows all again: {formats.count(nodes)}"

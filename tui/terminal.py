@@ -53,6 +53,17 @@ class VanishingFile:
         self._vanished()
 
 
+def _terminal_of(stderr: TextIO | None) -> TextIO:
+    """Where to draw: Textual does on standard error, which may lead into a file."""
+    stdout = sys.__stdout__
+    if stdout is None or (stderr is not None and stderr.isatty()):
+        return cast("TextIO", stderr)
+    # As standard error is: what its encoding lacks is written in another way and ends nothing.
+    return open(
+        stdout.fileno(), "w", encoding=stdout.encoding, errors="backslashreplace", closefd=False
+    )
+
+
 def outliving(driver: type[Driver], symbols: Symbols = Symbols.BRAILLE) -> type[Driver]:
     """The driver that Textual has chosen, made to end the dashboard when its terminal is gone.
 
@@ -79,7 +90,7 @@ def outliving(driver: type[Driver], symbols: Symbols = Symbols.BRAILLE) -> type[
             size: tuple[int, int] | None = None,
         ) -> None:
             super().__init__(app, debug=debug, mouse=mouse, size=size)  # pyright: ignore[reportUnknownMemberType]
-            written: Any = self._file
+            written = _terminal_of(self._file)
             self._file = cast("Any", VanishingFile(written, self._leave, is_ascii=is_ascii))
 
         def _leave(self) -> None:

@@ -1,5 +1,6 @@
 """What is chosen and remembered, what a terminal can show, and what can be typed after a colon."""
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from tui.app import Dashboard
 from tui.ascii import to_ascii
+from tui.capture import store
 from tui.columns import COLUMNS, DEFAULT, chosen
 from tui.commands import Command, fitting
-from tui.keys import key_name, merged
+from tui.keys import key_name, merged, uses_of
 from tui.look import Look, Symbols
 from tui.options import Options, for_terminal, has_few_colours, symbols_of
 from tui.preferences import FILE_NAME, Preferences, load, save
+from tui.screens.fleet import FleetScreen
+from tui.screens.help import lines_of
 from tui.tones import Tone
+from tui.widgets.fleet_table import FleetTable
 
 
 def test_choices_are_remembered(tmp_path: Path) -> None:
@@ -161,3 +167,24 @@ def test_keys_are_called_as_people_call_them() -> None:
 def test_keys_that_do_the_same_stand_together() -> None:
     (use,) = merged([("up", "Up", "move(-1)"), ("k", "Up", "move(-1)"), ("x", "", "page_left")])
     assert (use.keys, use.meaning) == (("↑", "k"), "Up")
+
+
+@pytest.mark.parametrize("width", [40, 74, 120])
+def test_help_is_told_whole_on_any_screen(width: int) -> None:
+    uses = uses_of([*FleetScreen.BINDINGS, *FleetTable.BINDINGS, *Dashboard.BINDINGS])
+    lines = ["".join(piece.text for piece in line) for line in lines_of(uses, width)]
+    assert all(cell_len(line) <= width for line in lines)
+    told = " ".join(" ".join(lines).split())
+    assert "…" not in told
+    for word in {word for use in uses for word in (*use.keys, *use.meaning.split())}:
+        assert word in told
+    assert "wheel" in told
+    assert "scrolls." in told
+
+
+def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path) -> None:
+    assert save(tmp_path, Preferences(order="cpu")) == ""
+    saved = store(tmp_path, "picture", "<svg/>", "words")
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / FILE_NAME, *saved)}
+    assert modes == {0o600}
+    assert [path.read_text() for path in saved] == ["<svg/>", "words"]

@@ -368,7 +368,7 @@ def test_palette_completes_chooses_with_arrows_and_closes() -> None:
             assert "mem▼" in screen_lines(app)[3]
             await pilot.press("colon", *"light", "enter")
             assert app.theme == THEMES[1].name
-            await pilot.press("colon", *"zzz", "tab", "down", "enter")
+            await pilot.press("colon", *"zzz", "tab", "down", "enter", "escape")
             await pilot.pause()
             assert "mem▼" in screen_lines(app)[3]
 
@@ -488,5 +488,46 @@ def test_last_line_shows_the_live_keys_and_the_mouse_presses_them() -> None:
             await pilot.click(KeyLine, offset=(1, 0))
             await pilot.pause()
             assert "▸ events" in screen_lines(app)[0]
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("go nosuch", "There is no such node: nosuch"),
+        ("at noon", "noon"),
+        ("filter cpu>high", "cpu>high"),
+        ("frobnicate", "There is no such command: frobnicate"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_not_passed_over(typed: str, said: str) -> None:
+    async def scenario() -> None:
+        async with dashboard(source(), size=(120, 30)) as (app, pilot, _):
+            app.action_palette(typed)
+            await pilot.pause()
+            await pilot.press("enter")
+            await pilot.pause()
+            (told,) = app._notifications
+            assert said in told.message
+            assert told.severity == "warning"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("keys", [(), ("h",)], ids=["table", "honeycomb"])
+def test_filter_that_nothing_fits_leaves_words_and_not_the_first_steps(keys: tuple[str]) -> None:
+    async def scenario() -> None:
+        async with dashboard(source(), size=(120, 30)) as (app, pilot, _):
+            await pilot.press(*keys)
+            app.fleet_screen.filter_by("name:zzz")
+            await pilot.pause()
+            assert "No nodes fit this filter:  name:zzz" in shown(app)
+            assert "Esc shows all again: 4" in shown(app)
+            assert "token create" not in shown(app)
+            await pilot.press("escape")
+            await pilot.pause()
+            assert "web-2" in shown(app) or "[" in shown(app)
+            assert "No nodes fit" not in shown(app)
 
     run(scenario)

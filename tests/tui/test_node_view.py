@@ -341,3 +341,26 @@ def test_outages_of_another_node_are_not_taken_for_this_ones() -> None:
             assert "Availability" not in shown(app)
 
     run(scenario)
+
+
+def test_availability_is_counted_anew_while_its_page_is_open_and_not_elsewhere() -> None:
+    async def scenario() -> None:
+        of = source()
+        async with dashboard(of) as (app, pilot, clock):
+            await pilot.press("enter")
+            await pilot.pause()
+            for key, elapsed_s, expected in [
+                ("1", 12, 0),
+                ("o", 12, 1),
+                ("o", 15, 0),
+                ("o", 22, 1),
+                ("2", 60, 0),
+            ]:
+                asked(of)
+                clock.elapsed_s = elapsed_s
+                await pilot.press(key)
+                app.screen.post_message(PictureChanged())
+                await pilot.pause()
+                assert sum(isinstance(said, GetNode) for said in asked(of)) == expected
+
+    run(scenario)

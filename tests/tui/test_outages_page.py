@@ -14,9 +14,10 @@ from tui.look import Sight
 from tui.moment import Moment
 from tui.node import Node, Profile
 from tui.outages import Record, cause_of, lasted_s, noticed_s, percent, ratio_of, window
+from tui.pages import PAGES
 from tui.pages.outages import chosen_place, outage_beside, outages
-from tui.pages.page import Choices, Scene
-from tui.tones import Tone
+from tui.pages.page import Choices, Scene, freshness
+from tui.tones import Pieces, Tone
 from tui.trail import Trail
 
 NODE_ID = "id-db-1"
@@ -206,3 +207,21 @@ def test_poor_availability_is_marked() -> None:
     of = scene(record())
     tones = {text: tone for line in outages(of).body for text, tone in line if text.endswith(" %")}
     assert list(tones.values()) == [Tone.UP, Tone.HOT, Tone.WARM]
+
+
+def test_availability_says_how_old_it_is_and_is_marked_when_it_should_have_come() -> None:
+    page = next(page for page in PAGES if page.key == "outages")
+    assert shown_age(freshness(page, scene(record()))) == "availability 0s ago, every 10s"
+    later = Sight(Moment(MONO_MS + 32_000, WALL_MS + 32_000))
+    told = freshness(page, scene(record(), sight=later))
+    assert shown_age(told) == "availability 32s ago, every 10s"
+    assert told[-1].tone is Tone.WARM
+    assert shown_age(freshness(page, scene(Record(NODE_ID)))) == ""
+
+
+def shown_age(pieces: Pieces) -> str:
+    return "".join(piece.text for piece in pieces).strip()
+
+
+def test_how_soon_it_is_noticed_fits_a_narrow_screen() -> None:
+    assert all(len(line) <= 78 for line in lines(scene(record(), width=78)))

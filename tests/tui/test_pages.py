@@ -282,3 +282,23 @@ def test_title_under_the_mouse_is_an_order() -> None:
     assert order_at(scene(), titles.index("state")) is None
     assert order_at(scene(), 119) is None
     assert order_at(scene(focus(known=False)), 3) is None
+
+
+@pytest.mark.parametrize(
+    ("cpu_count", "load_1m_centi", "scale"),
+    [
+        (2, 784, "2 cpus, up to 8"),
+        (2, 150, "of 2 cpus"),
+        (1, 150, "1 cpu, up to 2"),
+        (None, 150, "up to 2"),
+    ],
+)
+def test_height_of_the_load_graph_is_not_taken_for_the_processors(
+    cpu_count: int | None, load_1m_centi: int, scale: str
+) -> None:
+    of = Focus(NODE_ID, Trail())
+    measured = core(cpu_count=cpu_count, load_1m_centi=load_1m_centi)
+    of.trail.add(MONO_MS - 1_000, 1_000, measured)
+    shown = text("overview", scene(of, node=node(core=raw(measured)), width=80))
+    (line,) = (line for line in shown.splitlines() if "load  " in line)
+    assert f"─ {scale} " in f"{line} "

@@ -137,8 +137,10 @@ def settings(terminal: Terminal) -> str:
     return screen[: screen.index("settled")]
 
 
-def start(terminal: Terminal, server: FeedServer, *, prefix: str = "") -> None:
-    terminal.type(f"{prefix} {PROGRAM} watch {server.path}; echo left with $?")
+def start(
+    terminal: Terminal, server: FeedServer, *, prefix: str = "", redirection: str = ""
+) -> None:
+    terminal.type(f"{prefix} {PROGRAM} watch {server.path} {redirection}; echo left with $?")
     terminal.wait_for("● live")
     terminal.wait_for("web-1")
 
@@ -219,12 +221,22 @@ def test_colours_are_left_out_where_nobody_wants_them(
     terminal: Terminal, server: FeedServer
 ) -> None:
     start(terminal, server, prefix="NO_COLOR=1")
-    colours = {
-        tuple(channels) for channels in re.findall(r"[34]8;2;(\d+);(\d+);(\d+)", terminal.painted())
-    }
-    assert all(len(set(channels)) == 1 for channels in colours)
+    assert not re.search(r"[34]8;[25];|\x1b\[(?:\d+;)*(?:[34]|9|10)[0-7][;m]", terminal.painted())
+    assert "\x1b[7m" in terminal.painted()  # the row under the cursor
     terminal.press("q")
     assert_left_clean(terminal, 0)
+
+
+@pytest.mark.parametrize("redirection", ["2>errors", "2>&-"], ids=["file", "closed"])
+def test_dashboard_is_drawn_on_the_terminal_wherever_errors_go(
+    terminal: Terminal, server: FeedServer, tmp_path: Path, redirection: str
+) -> None:
+    errors = tmp_path / "errors"
+    start(terminal, server, redirection=redirection.replace("errors", str(errors)))
+    assert terminal.modes() == "1 1 0"
+    terminal.press("q")
+    assert_left_clean(terminal, 0)
+    assert not errors.exists() or errors.read_text() == ""
 
 
 def test_ctrl_c_leaves_the_terminal_clean(terminal: Terminal, server: FeedServer) -> None:

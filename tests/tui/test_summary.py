@@ -11,13 +11,16 @@ from shared.liveness import State
 from shared.messages import Delta
 from tests.tui.fleets import MONO_MS, WALL_MS, info, snapshot, vitals
 from tui import summary
+from tui.filters import parse_filter
 from tui.fleet import Fleet
 from tui.link import Link, LinkState
 from tui.mass import Mass
 from tui.moment import Moment
 from tui.node import Node, Profile
 from tui.tones import Pieces, Tone
+from tui.view import Arrangement
 
+ALL = Arrangement()
 NOW_S = 100.0
 LIVE = Link(LinkState.LIVE, 50.0, "/run/m.sock", cluster="lab", delay_s=0.0012)
 LOST = replace(LIVE, state=LinkState.LOST, since_s=88.0, reason="the link was reset")
@@ -152,7 +155,20 @@ def test_inspection_of_a_node_that_never_linked_says_so() -> None:
 
 def test_empty_screen_says_what_it_waits_for() -> None:
     connecting = Link(LinkState.CONNECTING, 0.0, "/run/m.sock")
-    assert summary.nothing_to_show(connecting, Fleet()) == ("Connecting to /run/m.sock …",)
-    assert summary.nothing_to_show(LIVE, Fleet()) == ("Receiving the fleet …",)
-    assert summary.nothing_to_show(LOST, Fleet()) == ("There is nothing to show.",)
-    assert "heartline token create" in "\n".join(summary.nothing_to_show(LIVE, fleet_of()))
+    assert summary.nothing_to_show(connecting, Fleet(), ALL) == ("Connecting to /run/m.sock …",)
+    assert summary.nothing_to_show(LIVE, Fleet(), ALL) == ("Receiving the fleet …",)
+    assert summary.nothing_to_show(LOST, Fleet(), ALL) == ("There is nothing to show.",)
+    told = "\n".join(summary.nothing_to_show(LIVE, fleet_of(), ALL))
+    assert "heartline token create" in told
+
+
+def test_filter_that_no_node_fits_is_said_and_how_to_see_all_again() -> None:
+    fleet = fleet_of(a=State.UP, b=State.UP)
+    wanted = Arrangement(filter=parse_filter("name:zzz"))
+    for link in (LIVE, LOST):
+        said = summary.nothing_to_show(link, fleet, wanted)
+        assert said == ("No nodes fit this filter:  name:zzz", "Esc shows all again: 2")
+    faults = replace(wanted, is_faults_only=True)
+    assert "need an eye fit this filter" in summary.nothing_to_show(LIVE, fleet, faults)[0]
+    (told, _) = summary.nothing_to_show(LIVE, fleet, Arrangement(is_faults_only=True))
+    assert told == "There are no nodes that need an eye."

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from tui.shortening import shorten_pieces
 from tui.tones import Piece, Pieces, Tone
 from tui.wrapping import wrapped
 
@@ -60,3 +61,21 @@ def test_nothing_is_lost_and_no_line_is_too_long(pieces: list[Piece], width: int
     said = "".join("".join(piece.text for piece in pieces).split())
     assert "".join("".join(lines).split()) == said
     assert all(cell_len(line) <= width for line in lines)
+
+
+@given(st.lists(st.text(), max_size=5), st.integers(min_value=0, max_value=40))
+def test_what_is_cut_says_so_and_fits(parts: list[str], width: int) -> None:
+    pieces = [Piece(part) for part in parts]
+    text = "".join(parts)
+    cut = "".join(piece.text for piece in shorten_pieces(pieces, width))
+    assert cell_len(cut) <= width
+    if sum(map(cell_len, parts)) <= width:
+        assert cut == text
+    elif width:
+        assert cut.endswith("…")
+
+
+def test_cut_between_two_pieces_says_so_as_well() -> None:
+    pieces = (Piece("144 processes", Tone.MUTED), Piece(" · ", Tone.FAINT))
+    assert shorten_pieces(pieces, 13) == (Piece("144 processe…", Tone.MUTED),)
+    assert shorten_pieces(pieces, 14) == (pieces[0], Piece("…", Tone.FAINT))

@@ -23,7 +23,7 @@ PAGES: Final = (
     Page("users", "users", "who", "8", ("users",), users),
     Page("ports", "ports", "port", "9", ("connections",), sockets),
     Page("routes", "routes", "rte", "0", ("routes",), routes),
-    Page("outages", "outages", "out", "o", (), outages),
+    Page("outages", "outages", "out", "o", (), outages, has_record=True),
     Page("inventory", "inventory", "inv", "i", (), inventory),
     Page("events", "events", "log", "e", (), node_events),
 )

@@ -110,16 +110,16 @@ def _availability(scene: Scene) -> list[Pieces]:
         ratio = ratio_of(each)
         if ratio is not None:
             tone = Tone.UP if ratio >= _GOOD else Tone.WARM if ratio >= _POOR else Tone.HOT
-            pieces += (Piece(f"   {window(each)} ", Tone.MUTED), Piece(percent(ratio), tone))
+            pieces += (Piece(f"  {window(each)} ", Tone.MUTED), Piece(percent(ratio), tone))
     known_s = max((each.known_s for each in record.availability), default=0)
     longest_s = max((each.window_s for each in record.availability), default=0)
     if pieces and known_s < longest_s:
-        pieces.append(Piece(f"   known for {formats.duration(known_s)}", Tone.MUTED))
+        pieces.append(Piece(f"  known for {formats.duration(known_s)}", Tone.MUTED))
     lines: list[Pieces] = [(), (*heading("Availability"), *pieces)] if pieces else []
     if soon := record.time_to_detect:
         words = (
             f"  late {_seconds(soon.late_ms)}, down {_seconds(soon.down_ms)},"
-            f" hung and down {_seconds(soon.hung_down_ms)} after its last beat"
+            f" hung and down {_seconds(soon.hung_down_ms)} after a beat"
         )
         lines.append((*heading("Would be noticed"), Piece(words, Tone.MUTED)))
     return lines

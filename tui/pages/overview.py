@@ -76,11 +76,19 @@ def _boxes(scene: Scene, width: int, height: int) -> Iterator[list[Pieces]]:
     top = ceiling(load.all, float(core.cpu_count or 1))
     now = (Piece("load  ", Tone.BRAND), *known(formats.load(core.load_1m_centi)))
     rows = area(load, top, height, look, Tone.SERIES)
-    yield [_title(now, muted(f"of {top:g}"), width), *map(_indented, rows)]
+    yield [_title(now, muted(_load_scale(core.cpu_count, top)), width), *map(_indented, rows)]
     temperature = series(scene, "temperature", width)
     now = (Piece("hottest  ", Tone.BRAND), *known(formats.temperature(core.temperature_max_dc)))
     rows = area(temperature, 100, height, look, Tone.SERIES)
     yield [_title(now, muted("of 100°"), width), *map(_indented, rows)]
+
+
+def _load_scale(cpu_count: int | None, top: float) -> str:
+    """What the height of the graph stands for, beside what the load has to share."""
+    if cpu_count is None:
+        return f"up to {top:g}"
+    cpus = f"{cpu_count} cpu{'s' * (cpu_count != 1)}"
+    return f"of {cpus}" if top == cpu_count else f"{cpus}, up to {top:g}"
 
 
 def _ratio_box(

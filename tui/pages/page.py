@@ -14,7 +14,7 @@ from tui.curves import Curves, Stretch
 from tui.focus import Focus
 from tui.look import Sight
 from tui.node import STALE_PERIODS, Node
-from tui.outages import Record
+from tui.outages import COUNTED_EVERY_S, Record
 from tui.pages.parts import Field, cell, heading, muted, table
 from tui.spans import SPANS, Span
 from tui.tones import Piece, Pieces, Tone
@@ -89,6 +89,8 @@ class Page:
     """What it is drawn from, by the names of `shared.metrics.FAMILIES`."""
     draw: Draw
     has_graphs: bool = False
+    has_record: bool = False
+    """Whether it shows what the master counts now and then."""
 
 
 def paint(page: Page, scene: Scene) -> Sheet:
@@ -106,6 +108,8 @@ def freshness(page: Page, scene: Scene) -> Pieces:
             pieces.append(Piece(" · ", Tone.FAINT))
         pieces.append(Piece(f"{family} ", Tone.MUTED))
         pieces.append(_age(family, scene))
+    if page.has_record and scene.record is not None:
+        pieces += _record_age(scene.record, scene)
     if page.has_graphs and scene.curves is not None and scene.stretch is not None:
         source = scene.curves.source(scene.node.profile.node_id)
         pieces.append(Piece(f"   graphs: {scene.title}, {source}", Tone.BRAND))
@@ -123,6 +127,15 @@ def _age(family: str, scene: Scene) -> Piece:
     if sample.data is None:
         text += ", not understood: sent by another version"
     return Piece(text, Tone.WARM if is_old or sample.data is None else Tone.MUTED)
+
+
+def _record_age(record: Record, scene: Scene) -> Pieces:
+    age_s = record.age_s(scene.sight.moment)
+    if age_s is None:
+        return ()
+    is_old = age_s > STALE_PERIODS * COUNTED_EVERY_S
+    text = f"{formats.age(age_s)} ago, every {formats.age(COUNTED_EVERY_S)}"
+    return Piece("availability ", Tone.MUTED), Piece(text, Tone.WARM if is_old else Tone.MUTED)
 
 
 def _why_none(family: str, scene: Scene) -> str:

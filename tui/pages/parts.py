@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from tui import formats
 from tui.look import Look
-from tui.shortening import shorten
+from tui.shortening import shorten_pieces
 from tui.tones import Piece, Pieces, Tone, meter
 
 GAP: Final = 2
@@ -115,16 +115,9 @@ def facts(pairs: Mapping[str, Pieces]) -> list[Pieces]:
 
 def padded(pieces: Pieces, width: int) -> Pieces:
     """`pieces` in exactly `width` cells: filled with blanks, or cut."""
-    room = width
-    kept: list[Piece] = []
-    for text, tone in pieces:
-        if cell_len(text) > room:
-            kept.append(Piece(shorten(text, room), tone))
-            room -= cell_len(kept[-1].text)
-            break
-        kept.append(Piece(text, tone))
-        room -= cell_len(text)
-    return (*kept, Piece(" " * room)) if room else tuple(kept)
+    kept = shorten_pieces(pieces, width)
+    room = width - width_of(kept)
+    return (*kept, Piece(" " * room)) if room else kept
 
 
 def beside(blocks: Sequence[Sequence[Pieces]], widths: Sequence[int]) -> list[Pieces]:

@@ -260,10 +260,10 @@ class FleetScreen(TimedScreen):
         first_ms = min((node.profile.first_seen_wall_ms for node in feed.fleet.rows), default=0)
         self._paint_timeline(len(feed.fleet), first_ms)
         is_current = feed.fleet.is_current
+        nothing = summary.nothing_to_show(feed.link, feed.fleet, self.view.arrangement)
         if self._is_comb:
-            self._comb.sync(self.view, sight, is_current=is_current)
+            self._comb.sync(self.view, sight, nothing, is_current=is_current)
         else:
-            nothing = summary.nothing_to_show(feed.link, feed.fleet)
             self._table.sync(self.view, sight, nothing, is_current=is_current)
         self._inspector.show(*self._inspection())
 

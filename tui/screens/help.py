@@ -3,25 +3,28 @@
 from collections.abc import Sequence
 from typing import ClassVar, Final
 
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 
 from tui.keys import Use
-from tui.pages.parts import beside, facts
+from tui.pages.parts import GAP, INDENT, beside, cell
 from tui.tones import Piece, Pieces, Tone
 from tui.widgets.sheet import Sheet
+from tui.wrapping import wrapped
 
 _WIDE_FROM: Final = 70
 _TITLE: Final = (Piece(" Keys", Tone.BRAND), Piece("   Esc closes", Tone.MUTED))
 _MORE: Final = (
-    Piece(
-        " Mouse: click a row, twice to open it; titles sort, tabs switch, the wheel scrolls.",
+    cell(
+        "Mouse: click a row, twice to open it; titles sort, tabs switch, the wheel scrolls.",
         Tone.MUTED,
     ),
-    Piece(" Shift and drag selects text, as in any terminal program.", Tone.MUTED),
+    cell("Shift and drag selects text, as in any terminal program.", Tone.MUTED),
 )
+_MORE_LINES: Final = 3
 
 
 class HelpScreen(ModalScreen[None]):
@@ -54,8 +57,23 @@ class HelpScreen(ModalScreen[None]):
 
 def lines_of(uses: Sequence[Use], width: int) -> list[Pieces]:
     """The keys and what they do, in one column or two."""
-    rows: list[Pieces] = facts({" ".join(use.keys): (Piece(use.meaning),) for use in uses})
     if width >= _WIDE_FROM:
-        half = -(-len(rows) // 2)
-        rows = beside([rows[:half], rows[half:]], [width // 2, width - width // 2])
-    return [*rows, (), *((piece,) for piece in _MORE)]
+        half, across = -(-len(uses) // 2), width // 2
+        blocks = [_rows(uses[:half], across), _rows(uses[half:], width - across)]
+        rows = beside(blocks, [across, width - across])
+    else:
+        rows = _rows(uses, width)
+    more = (line for text in _MORE for line in wrapped(text, width - 2 * INDENT, _MORE_LINES))
+    return [*rows, (), *((Piece(" " * INDENT), *line) for line in more)]
+
+
+def _rows(uses: Sequence[Use], width: int) -> list[Pieces]:
+    """Keys in a column of their own; what they do goes on in a second line where it has to."""
+    names = [" ".join(use.keys) for use in uses]
+    lead = INDENT + max(map(cell_len, names), default=0) + GAP
+    rows: list[Pieces] = []
+    for name, use in zip(names, uses, strict=True):
+        first, *more = wrapped(cell(use.meaning), width - lead - INDENT, 2)
+        rows.append((Piece(f"{' ' * INDENT}{name}".ljust(lead), Tone.MUTED), *first))
+        rows += ((Piece(" " * lead), *line) for line in more)
+    return rows

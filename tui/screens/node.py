@@ -266,6 +266,8 @@ class NodeScreen(TimedScreen):
         """See `TimedScreen`."""
         feed = self._feed
         past = feed.past
+        if self._page.has_record:
+            feed.watch_record()
         self._opened_in_past = self._opened_in_past and past is not None
         node = feed.node(self._focus.node_id)
         self._is_forgotten = node is None and feed.fleet.is_current

@@ -49,9 +49,13 @@ class PaletteScreen(ModalScreen[Command | None]):
         self._offer(event.value)
 
     def on_input_submitted(self, _event: Input.Submitted) -> None:
-        """Enter takes the one that is marked."""
+        """Enter takes the one that is marked; where nothing fits, one goes on typing."""
         marked = self._list.highlighted
-        self.dismiss(self._offered[marked] if marked is not None and self._offered else None)
+        if marked is not None and self._offered:
+            self.dismiss(self._offered[marked])
+        else:
+            said = f"There is no such command: {self._input.value.strip()}"
+            self.notify(said, severity="warning", timeout=4, markup=False)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """The mouse takes one."""

@@ -1,5 +1,6 @@
 """What the fleet and a node have in common: from both one goes into the past, and moves there."""
 
+from abc import abstractmethod
 from datetime import UTC, datetime
 from typing import ClassVar
 
@@ -155,9 +156,9 @@ class TimedScreen(Screen[None]):
 
     # --- painting --------------------------------------------------------------------------------
 
+    @abstractmethod
     def paint(self) -> None:
         """Shows what the feed holds."""
-        raise NotImplementedError
 
     def _begun(self) -> Past | None:
         if self._feed.link.playing:

@@ -51,6 +51,7 @@ class Honeycomb(ScrollView, can_focus=True):
         """The rows of the view that are nodes."""
         self._sight = Sight(Moment(None, 0))
         self._is_current = False
+        self._nothing: Sequence[str] = ()
         self._cursor = 0
         self._cursor_id = ""
         self._painted: dict[int, Pieces] = {}
@@ -60,9 +61,10 @@ class Honeycomb(ScrollView, can_focus=True):
         """The node under the cursor; None: there are no nodes."""
         return self._node(self._cursor) if self._cells else None
 
-    def sync(self, view: View, sight: Sight, *, is_current: bool) -> None:
-        """Shows the nodes of `view` as they are seen now."""
+    def sync(self, view: View, sight: Sight, nothing: Sequence[str], *, is_current: bool) -> None:
+        """Shows the nodes of `view` as they are seen now; the lines of `nothing` without any."""
         self._view, self._sight, self._is_current = view, sight, is_current
+        self._nothing = nothing
         if view.version != self._version:
             self._version = view.version
             self._cells = [n for n, row in enumerate(view.rows) if not isinstance(row, Group)]
@@ -98,7 +100,7 @@ class Honeycomb(ScrollView, can_focus=True):
         """Other nodes stand in each line."""
         self._painted.clear()
         self._version = -1
-        self.sync(self._view, self._sight, is_current=self._is_current)
+        self.sync(self._view, self._sight, self._nothing, is_current=self._is_current)
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
@@ -167,6 +169,8 @@ class Honeycomb(ScrollView, can_focus=True):
 
     def _pieces(self, y: int) -> Pieces:
         """What a line shows, in runs of one tone. The cursor takes the gaps around its node."""
+        if not self._cells:
+            return (Piece(f" {self._nothing[y]}"),) if y < len(self._nothing) else ()
         line = y + self.scroll_offset.y
         first = line * self._across
         last = min(first + self._across, len(self._cells))

@@ -1,15 +1,18 @@
 """A few lines of pieces, each with a left and a right end; what changed is repainted."""
 
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from rich.segment import Segment
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.shortening import shorten_pieces
 from tui.tones import Pieces
 from tui.widgets.toned import TONE_CLASSES, background, padded, toned, width_of
+
+_GAP: Final = 2
 
 
 class Line(NamedTuple):
@@ -46,12 +49,10 @@ class Lines(Widget):
         if y >= len(self._lines):
             return Strip.blank(width, beneath)
         left, right = self._lines[y]
+        room = width - width_of(right) - _GAP if right else width
+        left = shorten_pieces(left, max(0, room))
         segments = toned(self, left, beneath)
-        gap = width - width_of(left) - width_of(right)
-        if right and gap < 1:
-            room = max(0, width - width_of(right) - 1)
-            segments = list(padded(segments, room, beneath))
-            gap = 1
         if right:
+            gap = max(_GAP, width - width_of(left) - width_of(right))
             segments = [*segments, Segment(" " * gap, beneath), *toned(self, right, beneath)]
         return padded(segments, width, beneath)

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from tui.shortening import shorten_pieces
 from tui.tones import Pieces
 from tui.widgets.toned import TONE_CLASSES, background, padded, toned
 
@@ -64,7 +65,7 @@ class Sheet(ScrollView, can_focus=True):
         width = self.content_size.width
         beneath = background(self)
         pieces = self._painted[y] = self._at(y)
-        return padded(toned(self, pieces, beneath), width, beneath)
+        return padded(toned(self, shorten_pieces(pieces, width), beneath), width, beneath)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Every line shows another one now; the scroll view repaints them all."""
