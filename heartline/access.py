@@ -106,7 +106,8 @@ def _viewer(choice: Choice) -> ViewerIdentity | None:
         if choice.is_elsewhere:
             raise IdentityError(
                 "this user has not joined that cluster as a viewer; get a token on the master with:"
-                " heartline token create --role viewer, and add: --token FILE"
+                " heartline token create --role viewer, and join once: heartline top --token FILE,"
+                " with the same --profile or --master"
             )
         return None
     return replace(viewer, masters=choice.masters) if choice.masters else viewer

@@ -22,6 +22,7 @@ PIN_BYTES: Final = 32
 TOKEN_ID_BYTES: Final = 6
 SECRET_BYTES: Final = 16
 _CHECKSUM_BYTES: Final = 4
+_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567")
 _TOTAL_BYTES: Final = PIN_BYTES + TOKEN_ID_BYTES + SECRET_BYTES + _CHECKSUM_BYTES
 
 
@@ -57,11 +58,13 @@ def parse_token(text: str) -> Token:
     if not text.startswith(PREFIX):
         raise TokenError(f"not a join token: it has to begin with {PREFIX!r}")
     encoded = text.removeprefix(PREFIX).upper()
+    if not _CHARACTERS.issuperset(encoded):
+        raise TokenError("the join token is damaged: it has characters that no token has")
     try:
         packed = base64.b32decode(encoded + "=" * (-len(encoded) % 8))
-    except ValueError as error:
+    except ValueError as error:  # no bytes have an encoding of this length
         raise TokenError(
-            "the join token is damaged: it has characters that no token has"
+            f"the join token is incomplete, or has too much: {len(text)} characters"
         ) from error
     body, checksum = packed[:-_CHECKSUM_BYTES], packed[-_CHECKSUM_BYTES:]
     if len(packed) != _TOTAL_BYTES:

@@ -99,6 +99,8 @@ def agent(
     """
     if as_json and not (once or explain):
         raise click.UsageError("--json goes with --once and --explain")
+    if once and explain:
+        raise click.UsageError("name one of --once and --explain")
     flags = _given(
         {"agent.master": Given("--master", masters), "agent.name": Given("--name", name)}
     )

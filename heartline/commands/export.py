@@ -16,11 +16,14 @@ from heartline.instants import Instant
 from heartline.invocation import Invocation, pass_invocation, viewing_options
 from heartline.node_argument import complete_node
 from shared import messages as m
+from shared.errors import UserError
 from shared.metrics import Core
 from shared.text import NAME_LIMIT_CHARACTERS, clean
 
 PAGE: Final = 1_000
 """Samples that are asked for at once."""
+
+_STANDARD_OUTPUT: Final = Path("-")
 
 SLOW_S: Final = 2.0
 """An export that takes longer says how far it is, this often."""
@@ -57,9 +60,9 @@ SLOW_S: Final = 2.0
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Where to; standard output by default. The file is there when it is whole.",
+    help="A new file, which is there when it is whole; standard output by default, and for -.",
 )
 @viewing_options
 @pass_invocation
@@ -83,6 +86,10 @@ def export(
         raise click.UsageError("name nodes, or give --all")
     if from_ms >= to_ms:
         raise click.UsageError("--from is not before --to")
+    if output == _STANDARD_OUTPUT:
+        output = None
+    if output is not None and output.exists():
+        raise click.UsageError(f"--output: {output} is there already, and is not written over")
     with invocation.control() as control:
         nodes = _nodes(control, names)
         progress = _Progress(len(nodes))
@@ -144,7 +151,11 @@ def _opened(output: Path | None) -> Generator[IO[str]]:
         return
     draft = output.with_name(f".{output.name}.unfinished")
     try:
-        with draft.open("w", encoding="utf-8", newline="\n") as stream:
+        stream = draft.open("w", encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise UserError(f"{output}: {error.strerror or error}") from error
+    try:
+        with stream:
             yield stream
         draft.replace(output)
     finally:

@@ -102,6 +102,8 @@ def nodes(
         if at_wall_ms is not None:
             click.echo(f"as of {on_screen(moment(at_wall_ms))}")
         print_table(COLUMNS, [row(node, now_wall_ms) for node in found])
+    elif at_wall_ms is not None and not everything:
+        click.echo(f"nothing is known of {on_screen(moment(at_wall_ms))}: the history begins later")
     elif states or labels or at_wall_ms is not None:
         click.echo("no such nodes")
     else:

@@ -72,7 +72,6 @@ MIB: Final = 1024 * 1024
 @click.option(
     "--speed",
     type=click.FloatRange(0.01, 1000),
-    default=1.0,
     metavar="X",
     help="With --replay: so many times as fast as it was.",
 )
@@ -90,22 +89,27 @@ def top(
     record: Path | None,
     record_limit: int,
     replay: Path | None,
-    speed: float,
+    speed: float | None,
 ) -> int:
     """Watch the fleet in a terminal dashboard.
 
     On the master's host nothing else is needed. Elsewhere, join once: heartline token create --role
-    viewer, on the master's host, makes the token. From then on nodes, node show and events work
-    here as well. Several clusters are told apart by profiles in the settings.
+    viewer, on the master's host, makes the token. From then on nodes, node show, events, outages,
+    coverage and export work here as well. Several clusters are told apart by profiles in the
+    settings.
     """
     if as_json and not once:
         raise click.UsageError("--json prints, and goes with --once; the dashboard shows")
+    if speed is not None and (once or replay is None):
+        raise click.UsageError("--speed is how fast the dashboard plays, and goes with --replay")
     if wanted:
         parsed_filter(wanted)  # before anything is joined, dialled or opened
     if replay is not None:
         if masters or token_file or join or record or invocation.profile:
             raise click.UsageError("--replay looks at a file, and at no master")
-        return _final_state(replay, wanted, as_json) if once else _replay(replay, speed, wanted)
+        return (
+            _final_state(replay, wanted, as_json) if once else _replay(replay, speed or 1.0, wanted)
+        )
     if once and record:
         raise click.UsageError("--record goes with the dashboard")
     invocation.masters = masters
@@ -158,6 +162,7 @@ def _watch(invocation: Invocation, wanted: str, record: Path | None, limit_bytes
     client = Client(*watched(invocation.choice))
     if record is None:
         return dashboard(client, wanted=wanted)
+    from tui import formats  # noqa: PLC0415 - see above
     from tui.recorded import Recorded  # noqa: PLC0415 - see above
     from tui.recording import Recorder  # noqa: PLC0415 - see above
 
@@ -171,7 +176,7 @@ def _watch(invocation: Invocation, wanted: str, record: Path | None, limit_bytes
     finally:
         ended_early = recorder.stopped
         recorder.close(time.monotonic())
-        click.echo(f"recorded {recorder.written_bytes / MIB:.1f} MiB to {record}")
+        click.echo(f"recorded {formats.size(recorder.written_bytes)} to {record}")
         if ended_early is not None:
             click.echo(f"the recording ended early: {ended_early}", err=True)
 

@@ -66,6 +66,12 @@ def fleet_answer(message: m.FromClient) -> Iterable[m.FromMaster]:
             yield m.Failed(request, "not-found", f"no node {wanted!r}; see: heartline nodes")
         case m.SetLabels(request) | m.RevokeNode(request) | m.ForgetNode(request):
             yield m.Done(request)
+        case m.ListOutages(request):
+            yield m.Outages(request, ())
+        case m.GetSamples(request):
+            yield m.Samples(request, "", (), more=False)
+        case m.GetFleetAt(request, at_wall_ms):
+            yield m.FleetAt(request, at_wall_ms, (), (), last=True)
         case m.RevokeToken(request):
             yield m.Done(request)
         case m.ListEvents(request):
@@ -216,6 +222,58 @@ def test_an_unknown_node_has_an_exit_code_of_its_own(master: FakeMaster, run: Ru
 )
 def test_times_that_cannot_be_meant_are_wrong_usage(run: Run, arguments: list[str]) -> None:
     assert run(*arguments)[0] == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["top", "--once", "--speed", "3"],
+        ["top", "--speed", "3"],
+        ["agent", "--once", "--explain"],
+        ["outages", "--since", "2999-01-01"],
+    ],
+)
+def test_what_would_be_ignored_is_wrong_usage(run: Run, arguments: list[str]) -> None:
+    assert run(*arguments)[0] == Exit.USAGE
+
+
+def test_outages_are_asked_for_since_an_instant(master: FakeMaster, run: Run) -> None:
+    code, out, _ = run("outages", "--since", "1h")
+    assert (code, out) == (Exit.OK, "no outages\n")
+    assert master.received[-1] == m.ListOutages(1, 100, "", 3600)
+
+
+def test_export_writes_over_no_file(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "kept.csv").write_text("kept")
+    code, _, err = run("export", "--all", "--output", str(tmp_path / "kept.csv"))
+    assert code == Exit.USAGE
+    assert "not written over" in err
+    assert (tmp_path / "kept.csv").read_text() == "kept"
+
+
+def test_export_to_a_dash_is_to_standard_output(
+    master: FakeMaster, run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    code, out, _ = run("export", "web-1", "--output", "-")
+    assert code == Exit.OK
+    assert out.startswith("node,")
+    assert not (tmp_path / "-").exists()
+
+
+def test_export_to_where_nothing_can_be_written_names_the_file_that_was_meant(
+    master: FakeMaster, run: Run, tmp_path: Path
+) -> None:
+    meant = tmp_path / "nowhere" / "x.csv"
+    code, _, err = run("export", "web-1", "--output", str(meant))
+    assert code == Exit.FAILED
+    assert err == f"heartline: {meant}: No such file or directory\n"
+
+
+def test_before_the_history_begins_nothing_is_known(master: FakeMaster, run: Run) -> None:
+    code, out, _ = run("nodes", "--at", "2d")
+    assert code == Exit.OK
+    assert "the history begins later" in out
 
 
 def test_labels_are_put_and_taken_off_in_one_request(master: FakeMaster, run: Run) -> None:
