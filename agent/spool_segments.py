@@ -50,7 +50,7 @@ class Segment:
         self.covered_ms = 0
         """The time for which there are samples in it."""
         self.spans: dict[RunKey, Span] = {}
-        self.has_losses = False
+        self.losses: set[Loss] = set()
 
     def __repr__(self) -> str:
         return f"<Segment {self.path.name}, {self.size_bytes} B>"
@@ -58,7 +58,7 @@ class Segment:
     def note(self, record: Record) -> None:
         """This record is in it, behind all others."""
         if isinstance(record, Loss):
-            self.has_losses = True
+            self.losses.add(record)
             return
         self.covered_ms += record.period_ms
         mark = Sample(*record.run, record.sequence, record.boot_ms, record.wall_ms, 0, b"")

@@ -9,7 +9,6 @@ import logging
 import math
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from typing import Final, TypeVar
 
 import trio
@@ -68,7 +67,7 @@ class SpoolStore:
         self._memory: dict[int, Sample] = {}
         """What this run has taken and the disk has not, by number."""
         self._is_opened = False
-        self._has_new_losses = False
+        self._is_dropping = False
         self._has_confirmed = True
         self._wanted: Batch | None = None
         self._fetched: list[Sample] = []
@@ -170,21 +169,19 @@ class SpoolStore:
         return {n: self._memory[n] for n in batch.numbers if n in self._memory}
 
     async def _write(self, ring: Ring) -> None:
-        while self._memory or self._has_new_losses:
-            samples = list(islice(self._memory.values(), WRITTEN_AT_ONCE))
-            losses = list(self._spool.losses) if self._has_new_losses else []
-            self._has_new_losses = False
-            try:
-                await self._in_thread(partial(ring.append, [*losses, *samples]))
-            except OSError:
-                self._has_new_losses |= bool(losses)
-                raise
+        while losses_and_samples := [*self._unwritten(ring.segments), *self._memory.values()]:
+            records = losses_and_samples[:WRITTEN_AT_ONCE]
+            await self._in_thread(partial(ring.append, records))
             self._recovered()
-            for sample in samples:
-                self._memory.pop(sample.sequence, None)
+            for record in records:
+                if isinstance(record, Sample):
+                    self._memory.pop(record.sequence, None)
 
     async def _make_room(self, ring: Ring) -> None:
-        while (segment := ring.excess()) is not None:
+        for _ in range(len(ring.segments)):  # what is lost is written down, which takes room too
+            segment = ring.excess()
+            if segment is None:
+                break
             for run, span in segment.spans.items():
                 unconfirmed = self._spool.unconfirmed(run).common(span.numbers)
                 self._lost([span.loss(*stretch) for stretch in unconfirmed.stretches()])
@@ -193,8 +190,10 @@ class SpoolStore:
             self._has_confirmed = False
             await self._remove(ring, [each for each in ring.segments[:-1] if self._is_done(each)])
         is_long = ring.segments and ring.segments[-1].size_bytes >= TURNED_OVER_BYTES
-        if is_long and len(self._spool) <= BACKLOG_SAMPLES:
-            ring.turn_over()
+        if len(self._spool) <= BACKLOG_SAMPLES:
+            self._is_dropping = False
+            if is_long:
+                ring.turn_over()
 
     def _is_done(self, segment: Segment) -> bool:
         """Whether there is nothing in it any more that a master has not."""
@@ -203,12 +202,14 @@ class SpoolStore:
         )
 
     async def _remove(self, ring: Ring, segments: list[Segment]) -> None:
-        losses: list[Loss] = []
-        if self._has_new_losses or any(segment.has_losses for segment in segments):
-            losses = list(self._spool.losses)
         if segments:
-            await self._in_thread(partial(ring.remove, segments, losses))
-            self._has_new_losses = False
+            left = [segment for segment in ring.segments if segment not in segments]
+            await self._in_thread(partial(ring.remove, segments, self._unwritten(left)))
+
+    def _unwritten(self, segments: list[Segment]) -> list[Loss]:
+        """The losses that are in none of these."""
+        written = set[Loss]().union(*[segment.losses for segment in segments])
+        return [loss for loss in self._spool.losses if loss not in written]
 
     async def _sync(self, ring: Ring) -> None:
         now_s = trio.current_time()
@@ -240,9 +241,9 @@ class SpoolStore:
 
     def _lost(self, losses: list[Loss]) -> None:
         for loss in losses:
-            if not self._has_new_losses:
+            if not self._is_dropping:
                 _log.warning("there is no room for more samples: the oldest are dropped")
-            self._has_new_losses = True
+            self._is_dropping = True
             self._spool.lost(loss)
 
     def _failed(self, error: OSError) -> None:

@@ -19,12 +19,13 @@ from hypothesis.stateful import (
     rule,
 )
 
+from agent import spool as spool_module
 from agent import spool_store
 from agent.clocks import Instant
 from agent.numbers import Numbers
 from agent.spool import RESEND_S, Spool
 from agent.spool_clock import SpoolClock
-from agent.spool_records import RunKey, Sample
+from agent.spool_records import Loss, RunKey, Sample
 from agent.spool_ring import Ring, segment_files
 from agent.spool_store import SpoolStore
 from agent.spooler import consecutive
@@ -35,7 +36,25 @@ LIMIT_BYTES = 64 * 300
 
 MEMORY_SAMPLES = 12
 
+LOSSES = 30
+"""Told of at most: beyond that, the oldest are forgotten."""
+
 Taken = dict[RunKey, dict[int, Sample]]
+
+
+class ForgetfulSpool(Spool):
+    """Says which losses it has forgotten, because there were too many."""
+
+    def __init__(self, run: RunKey, forgotten: dict[RunKey, set[int]]) -> None:
+        super().__init__(run)
+        self._forgotten_numbers = forgotten
+
+    def lost(self, loss: Loss) -> None:
+        oldest = self.losses[0] if self.losses else loss
+        with mock.patch.object(spool_module, "LOSSES_LIMIT", LOSSES):
+            super().lost(loss)
+        if self.losses[0].first != oldest.first or self.losses[0].run != oldest.run:
+            self._forgotten_numbers[oldest.run] |= set(range(oldest.first, oldest.last + 1))
 
 
 class Master:
@@ -62,6 +81,7 @@ class AgentAndDisk(RuleBasedStateMachine):
         self.beats: list[int] = []
 
     def teardown(self) -> None:
+        self.what_is_kept_can_be_read()
         self.ring.close()
         self.folder.cleanup()
 
@@ -71,7 +91,7 @@ class AgentAndDisk(RuleBasedStateMachine):
 
     def _begin(self, started_ms: int) -> None:
         self.run = RunKey("boot", started_ms)
-        self.spool = Spool(self.run)
+        self.spool = ForgetfulSpool(self.run, self.died_with)
         self.ring = Ring(self.root, LIMIT_BYTES, 24)
         clock = SpoolClock("boot", lambda: Instant(0, 0, 0))
         self.store = SpoolStore(self.spool, self.ring, clock)
@@ -127,9 +147,9 @@ class AgentAndDisk(RuleBasedStateMachine):
     def kill(self, torn_bytes: int) -> None:
         """SIGKILL; with bytes that are torn off, a loss of power."""
         self.died_with[self.run] |= set(self.store._memory)
-        if self.store._has_new_losses:  # dropped while the disk was failing, and not written down
-            for loss in self.spool.losses:
-                self.died_with[loss.run] |= set(range(loss.first, loss.last + 1))
+        # Dropped while the disk was failing, and not written down.
+        for loss in self.store._unwritten(self.ring.segments):
+            self.died_with[loss.run] |= set(range(loss.first, loss.last + 1))
         self.ring.close()
         kept = self._on_disk()
         files = segment_files(self.root)
@@ -229,7 +249,7 @@ class AgentAndDisk(RuleBasedStateMachine):
             accounted |= set(self.spool.unconfirmed(run)) | lost[run] | self.died_with[run]
             assert set(numbers) <= accounted, (run, sorted(set(numbers) - accounted))
 
-    @invariant()
+    @rule()
     def what_is_kept_can_be_read(self) -> None:
         for run in self.spool.runs():
             unconfirmed = self.spool.unconfirmed(run)

@@ -511,3 +511,19 @@ async def test_links_that_break_at_once_do_not_keep_samples_from_coming(
         assert len(agent.spooler) == 0
     assert_all_stored(master, host)
     assert WINDOW_BATCHES > 1
+
+
+async def test_agent_that_is_killed_again_and_again_writes_down_its_losses_and_goes_on(
+    autojump_clock: MockClock, tmp_path: Path
+) -> None:
+    host, master = Host(tmp_path), Master()
+    host.limit_bytes = 64 * 300
+    for _ in range(150):  # each run loses samples of its own, and every loss takes room too
+        async with host.agent():
+            await trio.sleep(12)
+    async with host.agent() as agent:
+        await agent.linked(master, 120)
+        assert len(agent.spooler) == 0
+    stored = {sequence for _, sequence in master.stored}
+    told = {n for _, lost in master.lost for n in range(lost.first, lost.last + 1)}
+    assert stored | told == {each.sequence for _, each in host.taken}
