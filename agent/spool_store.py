@@ -17,7 +17,7 @@ from msgspec import Struct
 from agent.numbers import Numbers
 from agent.spool import Batch, Spool
 from agent.spool_clock import SpoolClock
-from agent.spool_records import Loss, RunKey, Sample
+from agent.spool_records import Loss, Record, RunKey, Sample
 from agent.spool_ring import Ring
 from agent.spool_segments import Found, Segment, Span
 from agent.wording import fit
@@ -43,7 +43,7 @@ TURNED_OVER_BYTES: Final = 16 * 1024
 not much more than that is replayed that the master has already."""
 
 WRITTEN_AT_ONCE: Final = 256
-"""Samples, after a disk has recovered."""
+"""Records, after a disk has recovered."""
 
 Result = TypeVar("Result")
 
@@ -169,8 +169,11 @@ class SpoolStore:
         return {n: self._memory[n] for n in batch.numbers if n in self._memory}
 
     async def _write(self, ring: Ring) -> None:
-        while losses_and_samples := [*self._unwritten(ring.segments), *self._memory.values()]:
-            records = losses_and_samples[:WRITTEN_AT_ONCE]
+        while True:
+            waiting: list[Record] = [*self._unwritten(ring.segments), *self._memory.values()]
+            if not waiting:
+                return
+            records = waiting[:WRITTEN_AT_ONCE]
             await self._in_thread(partial(ring.append, records))
             self._recovered()
             for record in records:
