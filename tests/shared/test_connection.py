@@ -119,6 +119,7 @@ def test_every_phase_can_be_reached() -> None:
 
 
 @pytest.mark.parametrize(("phase", "side"), ESTABLISHED_SIDES)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_messages_in_any_portions_arrive_whole_and_in_order(
     phase: Phase, side: Side, data: st.DataObject
