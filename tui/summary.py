@@ -236,10 +236,14 @@ def _joined(facts: Iterable[Piece]) -> Iterable[Piece]:
         yield Piece(fact.text, Tone.MUTED if fact.tone is Tone.PLAIN else fact.tone)
 
 
-def nothing_to_show(link: Link, fleet: Fleet, wanted: Arrangement) -> tuple[str, ...]:
+def nothing_to_show(
+    link: Link, fleet: Fleet, wanted: Arrangement, *, is_past: bool = False
+) -> tuple[str, ...]:
     """What stands where the table would be, while there are no rows; a few short lines."""
     if len(fleet):
         return _none_fits(len(fleet), wanted)
+    if is_past and fleet.is_current:
+        return ("No node was known at that time.", "Home goes back to now")
     if fleet.is_current:
         return (
             "No nodes yet.",

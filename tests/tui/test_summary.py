@@ -162,6 +162,11 @@ def test_empty_screen_says_what_it_waits_for() -> None:
     assert "heartline token create" in told
 
 
+def test_past_in_which_nobody_was_known_asks_nobody_to_join() -> None:
+    told = summary.nothing_to_show(LIVE, fleet_of(), ALL, is_past=True)
+    assert told == ("No node was known at that time.", "Home goes back to now")
+
+
 def test_filter_that_no_node_fits_is_said_and_how_to_see_all_again() -> None:
     fleet = fleet_of(a=State.UP, b=State.UP)
     wanted = Arrangement(filter=parse_filter("name:zzz"))

@@ -260,7 +260,9 @@ class FleetScreen(TimedScreen):
         first_ms = min((node.profile.first_seen_wall_ms for node in feed.fleet.rows), default=0)
         self._paint_timeline(len(feed.fleet), first_ms)
         is_current = feed.fleet.is_current
-        nothing = summary.nothing_to_show(feed.link, feed.fleet, self.view.arrangement)
+        nothing = summary.nothing_to_show(
+            feed.link, feed.fleet, self.view.arrangement, is_past=feed.past is not None
+        )
         if self._is_comb:
             self._comb.sync(self.view, sight, nothing, is_current=is_current)
         else:
