@@ -213,14 +213,9 @@ class Store:
     def _apply(self, statements: Iterable[Statement]) -> None:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
-        try:
+        with connection:  # commits, or rolls back whatever was raised, by the commit too
             for statement, parameters in statements:
                 connection.execute(statement, parameters)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -86,14 +86,8 @@ class Files:
         """The same as `write`, in this thread: for the start and the end, and under the lock."""
         connection = self._writer
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            result = work(connection)
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
-        return result
+        with connection:  # commits, or rolls back whatever was raised, by the commit too
+            return work(connection)
 
     async def repair(self) -> None:
         """Replaces the database, which is damaged, by what can be read of it.
