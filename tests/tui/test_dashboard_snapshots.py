@@ -3,7 +3,6 @@
 pytest tests/tui/test_dashboard_snapshots.py --snapshot-update
 """
 
-import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Protocol, TypeAlias
 
@@ -16,6 +15,7 @@ from shared.messages import Delta, Events, Snapshot, raw
 from tests.tui import details
 from tests.tui.fleets import MONO_MS, WALL_MS, SimulatedFleet, core, snapshot, vitals
 from tests.tui.scripted import LIVE, LOST, NOW_S, ScriptedSource, StandingClock
+from tests.zones import in_zone
 from tui.app import Dashboard
 from tui.themes import CONTRAST, LIGHT, PLAIN
 
@@ -36,13 +36,10 @@ class Compare(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def _utc(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
+def _utc() -> Generator[None]:
     """Times of the day are the same wherever this runs."""
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+    with in_zone("UTC"):
+        yield
 
 
 def a_fleet() -> list[Snapshot]:

@@ -1,7 +1,6 @@
 """One node in the past, and its graphs out of the history, as a person drives them."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Generator
 from typing import TypeVar
 
@@ -12,6 +11,7 @@ from shared.liveness import State
 from tests.tui import then
 from tests.tui.fleets import snapshot
 from tests.tui.scripted import LIVE, ScriptedSource, dashboard, screen_lines
+from tests.zones import in_zone
 from tui.app import Dashboard
 
 FLEET = {"web-1": State.UP, "web-2": State.UP, "db-1": State.UP}
@@ -21,12 +21,9 @@ Kind = TypeVar("Kind", bound=m.Message)
 
 
 @pytest.fixture(autouse=True)
-def _utc(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def _utc() -> Generator[None]:
+    with in_zone("UTC"):
+        yield
 
 
 def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:

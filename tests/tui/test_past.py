@@ -1,7 +1,6 @@
 """The time machine, as a person drives it: into the past, along it, and back."""
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
 from typing import TypeVar
@@ -13,6 +12,7 @@ from shared.liveness import State
 from tests.tui import details, then
 from tests.tui.fleets import WALL_MS, snapshot
 from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, screen_lines
+from tests.zones import in_zone
 from tui.app import Dashboard
 from tui.asking import ASKING_SHOWN_S
 from tui.feed import PictureChanged
@@ -24,12 +24,9 @@ Kind = TypeVar("Kind", bound=m.Message)
 
 
 @pytest.fixture(autouse=True)
-def _utc(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def _utc() -> Generator[None]:
+    with in_zone("UTC"):
+        yield
 
 
 def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:

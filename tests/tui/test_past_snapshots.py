@@ -4,7 +4,6 @@ pytest tests/tui/test_past_snapshots.py --snapshot-update
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from typing import Protocol, TypeAlias
 
@@ -17,6 +16,7 @@ from shared.liveness import State
 from tests.tui import then
 from tests.tui.fleets import snapshot
 from tests.tui.scripted import LIVE, ScriptedSource, StandingClock, screen_lines
+from tests.zones import in_zone
 from tui.app import Dashboard
 from tui.ascii import to_ascii
 from tui.look import Look, Symbols
@@ -49,12 +49,9 @@ class Compare(Protocol):
 
 
 @pytest.fixture(autouse=True)
-def _utc(monkeypatch: pytest.MonkeyPatch) -> Generator[None]:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+def _utc() -> Generator[None]:
+    with in_zone("UTC"):
+        yield
 
 
 def answered(source: ScriptedSource) -> None:
