@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 from master.audit import Audit
 from master.events import EventLog
+from master.readiness import Readiness
 from master.store import Store
 from master.sweeper import Sweeper
 from shared.settings import LinkSettings, MasterSettings
@@ -25,6 +26,7 @@ class Context:
     events: EventLog
     audit: Audit
     sweeper: Sweeper
+    readiness: Readiness
     spawn: Spawn
     wall_ms: Callable[[], int]
     missed_s: Callable[[], float]

@@ -2,9 +2,11 @@
 
 serve
 ├ door: what lets connections in; the first to stop
-│ ├ accept_tls (one per address)  → Entry → AgentSession | ViewerSession   a task per link
+│ ├ accept_tls (one per address)  → Entry → AgentSession | ViewerSession   a task for each that is
+│ │                                                                         not an agent's yet
 │ ├ accept_local                  → Entry → ViewerSession
 │ └ rotate_leaf  the master's own certificate, every thirty days
+├ Readiness    every established agent's link
 ├ Sweeper      every deadline of links and nodes
 ├ Feed         changes to viewers, four times a second
 ├ Attention    what agents are asked for while somebody looks
@@ -54,6 +56,7 @@ from master.identities import AGENT
 from master.joining import join_command
 from master.listener import accept_local, accept_tls, bind, bind_local, bound_address
 from master.past_requests import PastRequests
+from master.readiness import Readiness
 from master.recording import Recording
 from master.registry import Registry
 from master.requests import Requests
@@ -232,7 +235,7 @@ class Master:
     def assemble(self, nursery: trio.Nursery) -> "Parts":
         """Loads what is known and starts the background tasks in `nursery`."""
         now_s = trio.current_time()
-        sweeper, feed = Sweeper(), Feed()
+        sweeper, feed, readiness = Sweeper(), Feed(), Readiness(nursery.start_soon)
         events = EventLog(self.store, self._now_wall_ms, self.settings.events_kept)
         context = Context(
             self.settings,
@@ -241,6 +244,7 @@ class Master:
             events,
             self.audit,
             sweeper,
+            readiness,
             nursery.start_soon,
             self._now_wall_ms,
             lambda: self.clock.missed_s,
@@ -275,6 +279,8 @@ class Master:
         nursery.start_soon(registry.outages.run)
         nursery.start_soon(self.audit.run)
         nursery.start_soon(canary.run)
+        nursery.start_soon(readiness.run)
+        nursery.start_soon(sessions.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 
     def _describe(self, nursery: trio.Nursery, listeners: list[socket.socket]) -> None:

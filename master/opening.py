@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from master.entry import Entry
 
 Established: TypeAlias = Callable[[], Awaitable[None]]
-"""The rest of a link's life, once it is established."""
+"""What follows once a link is established: the rest of a viewer's life. An agent's link lives on
+without a task."""
 
 OPERATOR: Final = "operator"
 """The identity of a viewer on the unix socket."""
@@ -65,7 +66,6 @@ class Opening:
         self._entry = entry
         self._context = entry.context
         self._peer = peer
-        self._session: AgentSession | ViewerSession | None = None
         self._link: MasterLink = Link(stream, MasterConnection(), self._blocked)
 
     async def converse(self) -> Established | None:
@@ -154,8 +154,11 @@ class Opening:
         )
         session = AgentSession(self._entry.sessions, node, link, self._peer.name)
         session.valid_until_s = trio.current_time() - admitted.expired_ms / 1000
-        self._session = session
-        return lambda: session.run(hello, period_ms)
+
+        async def begin() -> None:
+            session.begin(hello, period_ms)
+
+        return begin
 
     async def _viewer(self, hello: m.ViewerHello) -> Established | None:
         protocol = protocol_of(hello)
@@ -200,7 +203,6 @@ class Opening:
             may_operate=may_operate,
         )
         session.valid_until_s = trio.current_time() + remaining_s
-        self._session = session
         return session.run
 
     async def _admitted(self, protocol: int | None, role: str) -> Admitted | None:
@@ -267,10 +269,7 @@ class Opening:
         return True
 
     def _blocked(self) -> None:
-        if self._session is None:
-            self._context.spawn(self._link.drain)
-        else:
-            self._session.blocked()
+        self._context.spawn(self._link.drain)
 
 
 def _life_s(certificate: PeerCertificate) -> int:

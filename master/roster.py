@@ -32,18 +32,26 @@ class Roster(Generic[AnySession]):
 
     @contextmanager
     def present(self, session: AnySession) -> Generator[None]:
-        """The session is there while this lasts. After `end_all` it is told so and ended."""
+        """The session is there while this lasts."""
+        self.enter(session)
+        try:
+            yield
+        finally:
+            self.leave(session)
+
+    def enter(self, session: AnySession) -> None:
+        """The session is there from now on. After `end_all` it is told so and ended."""
         self._sessions[session] = None
         self._sweeper.schedule(session)
         if self._closed is not None:
             session.end(*self._closed)
-        try:
-            yield
-        finally:
-            del self._sessions[session]
-            if not self._sessions:
-                self._emptied.set()
-                self._emptied = trio.Event()
+
+    def leave(self, session: AnySession) -> None:
+        """The session is there no more."""
+        del self._sessions[session]
+        if not self._sessions:
+            self._emptied.set()
+            self._emptied = trio.Event()
 
     def end_all(self, code: str, text: str) -> None:
         """Ends every session, and any that begins later."""

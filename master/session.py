@@ -2,10 +2,9 @@
 and it takes only so much at a time."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Final, TypeAlias
-
-import trio
 
 from master.sweeper import NOT_SCHEDULED
 from shared import messages as m
@@ -29,7 +28,7 @@ BYTES_PER_WINDOW: Final = 4 * 1024 * 1024
 the work that long messages make: less than two of the longest a second."""
 
 
-class Session:
+class Session(ABC):
     """The master's end of an established link. `patience` gives the settings in force now.
 
     The sweeper calls `deadline_s` and `expire` (see `master.sweeper.Timed`): a silent peer is
@@ -46,14 +45,11 @@ class Session:
         "ended",
         "link",
         "scheduled_s",
-        "scope",
         "valid_until_s",
     )
 
     def __init__(self, link: MasterLink, patience: Callable[[], LinkSettings]) -> None:
         self.link: Final = link
-        self.scope: Final = trio.CancelScope()
-        """Everything the session does runs in here; `end` cancels it."""
         self.ended: m.Goodbye | None = None
         """How this side has ended the session; None while it has not."""
         self.scheduled_s = NOT_SCHEDULED
@@ -64,13 +60,23 @@ class Session:
         self._messages = 0
         self._window_began_s = link.heard_s
         self._window_began_bytes = link.heard_bytes
+        link.on_blocked = self.blocked
+
+    @abstractmethod
+    def blocked(self) -> None:
+        """The kernel refuses to take more: has the rest written when it takes it, and watches for
+        how long that is."""
 
     def end(self, code: str, text: str) -> None:
         """Says goodbye and ends the session, from any task. The first reason stays."""
         if self.ended is None:
             self.ended = m.Goodbye(code, text)
             self.link.post_farewell(code, text)
-            self.scope.cancel()
+            self.stop()
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Does nothing more for the peer, which has been told."""
 
     def deadline_s(self) -> float | None:
         """When something has to be done about a silent or deaf peer."""

@@ -1,10 +1,12 @@
 """Sessions: the master's end of every agent's link.
 
-One task per link reads; writing is done at once by whoever has something to say. The fast path is
-`AgentSession._beat`. Deadlines are the sweeper's: there is no cancel scope per read, one per
-session.
+An established link has no task. `master.readiness` calls `AgentSession.readable` when something has
+arrived, writing is done at once by whoever has something to say, and deadlines are the sweeper's.
+The fast path, what is done with every beat of every agent, is `readable`, `Link.receive_nowait` and
+`AgentSession._beat`, and a `confirm` when its sample is on disk.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -34,6 +36,7 @@ from shared.absence import Process
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
 from shared.liveness import BeatArrived, Evidence, Joined, LinkBroke, SaidGoodbye
 from shared.messages import Parting
+from shared.settings import LinkSettings
 from shared.text import NAME_LIMIT_CHARACTERS, clean
 
 ALIVE_PERIODS: Final = 1.5
@@ -89,6 +92,14 @@ class Sessions:
     def __repr__(self) -> str:
         return f"<Sessions {self.roster!r}>"
 
+    async def run(self) -> None:
+        """Until it is cancelled, for ever; then every link is closed, and nothing said."""
+        try:
+            await trio.sleep_forever()
+        finally:
+            for session in self.roster:
+                session.abandon()
+
     def still_admits(self, node: Node) -> bool:
         """Whether the node is known and not revoked: both may have changed since it was asked."""
         identity = self.enrolment.identities.get(node.node_id)
@@ -127,6 +138,10 @@ class Sessions:
         for session in self.roster:
             session.confirm()
 
+    def patience(self) -> LinkSettings:
+        """The settings of every session, as they are now."""
+        return self.context.link
+
     def end(self, node: Node, code: str, text: str) -> None:
         """Cuts the node's live link, if it has one, and says why."""
         if node.session is not None:
@@ -150,35 +165,72 @@ class Sessions:
 
 
 class AgentSession(Session):
-    """One agent's link, from its welcome to its end. `run` it in the task that welcomed it."""
+    """One agent's link, from its welcome to its end. `begin` it when the agent is welcomed."""
 
-    __slots__ = ("_is_renewing", "_recorder", "_sessions", "address", "node", "process")
+    __slots__ = ("_is_live", "_is_renewing", "_recorder", "_sessions", "address", "node", "process")
 
     _recorder: Recorder
 
     def __init__(self, sessions: Sessions, node: Node, link: MasterLink, address: str) -> None:
-        super().__init__(link, lambda: sessions.context.link)
+        super().__init__(link, sessions.patience)
         self.node: Final = node
         self.address: Final = address
         self.process = Process("", 0)
         """Which run of the agent has the link, once it has taken its place."""
         self._sessions = sessions
+        self._is_live = False
         self._is_renewing = False
 
     def __repr__(self) -> str:
         return f"<AgentSession {self.node.name} from {self.address} {self.link!r}>"
 
-    async def run(self, hello: m.AgentHello, period_ms: int) -> None:
-        """Reads until the link ends, and says to the registry how. Cancellation: closes, and says
-        nothing, because it is the master that ends."""
-        self._recorder = self._sessions.recording.linked(self.node.node_id, hello)
-        self.node.spool_heard_s = self.link.heard_s
-        with self._sessions.roster.present(self):
-            try:
-                if self.ended is None:
-                    await self._live(hello, period_ms)
-            finally:
-                await self.link.finish()
+    def begin(self, hello: m.AgentHello, period_ms: int) -> None:
+        """Takes the node's place, and whatever arrives from now on. When the link ends, the
+        registry is told how; when it is the master that ends, it is not."""
+        sessions, node = self._sessions, self.node
+        self._recorder = sessions.recording.linked(node.node_id, hello)
+        node.spool_heard_s = self.link.heard_s
+        sessions.roster.enter(self)
+        if self.ended is None and not sessions.still_admits(node):
+            self.end(Parting.REVOKED, "revoked a moment ago")
+        if self.ended is not None:
+            sessions.context.spawn(self._finish)
+            return
+        self._is_live = True
+        self.link.on_broken = self.broken
+        self._take_place(hello, period_ms)
+        try:
+            sessions.context.readiness.watch(self.link.stream, self)
+        except LinkBrokenError as error:
+            self._over(f"link {error}")
+        else:
+            self._take_all(self.link.connection.receive(b""))  # what came with the hello
+
+    def readable(self, now_s: float) -> None:
+        """Takes what has arrived, or learns that the link is over: see `master.readiness`."""
+        try:
+            messages = self.link.receive_nowait(now_s)
+        except LinkBrokenError as error:
+            self._over(f"link {error}")
+        else:
+            self._take_all(messages)
+
+    def stop(self) -> None:
+        self._over(None)
+
+    def abandon(self) -> None:
+        """Closes the link at once and says nothing, to nobody: it is the master that ends."""
+        if self._is_live:
+            self._is_live = False
+            self._sessions.context.readiness.forget(self.link.stream)
+            self.link.break_off("closed on this side")
+
+    def broken(self) -> None:
+        """The link has broken off while something was being sent: it is not watched any more, and
+        what follows from that follows when the sender has done."""
+        if self._is_live:
+            self._sessions.context.readiness.forget(self.link.stream)
+            self._sessions.context.spawn(self._learn_that_it_broke)
 
     def confirm(self) -> None:
         """Acknowledges the last beat once more, if there is something to say with it."""
@@ -187,7 +239,6 @@ class AgentSession(Session):
             self.link.post(m.Ack(recorder.last_beat, recorder.stored))
 
     def blocked(self) -> None:
-        """The kernel refuses more: writes the rest when it takes it, and watches for how long."""
         self._sessions.context.sweeper.schedule(self)
         self._sessions.context.spawn(self.link.drain)
 
@@ -202,11 +253,8 @@ class AgentSession(Session):
         """Whether something has arrived that has not been read."""
         return self.link.stream.has_unread()
 
-    async def _live(self, hello: m.AgentHello, period_ms: int) -> None:
+    def _take_place(self, hello: m.AgentHello, period_ms: int) -> None:
         sessions, node, now_s = self._sessions, self.node, trio.current_time()
-        if not sessions.still_admits(node):
-            self.end(Parting.REVOKED, "revoked a moment ago")
-            return
         self.process = process_of(hello)
         sessions.take_over(self, now_s)
         node.address = self.address
@@ -216,13 +264,17 @@ class AgentSession(Session):
         sessions.registry.outages.linked(node, self.process)
         sessions.registry.apply(node, Joined(period_ms / 1000), now_s)
         sessions.attention.linked(node)
-        how: str | None = None
-        try:
-            with self.scope:
-                how = await self._converse()
-        finally:
-            if sessions.give_up(self):
-                self._left(how)
+
+    def _over(self, how: str | None) -> None:
+        # `how` the link broke; None: it was ended in order, by either side.
+        if not self._is_live:
+            return
+        self._is_live = False
+        if self.link.broken is None:
+            self._sessions.context.readiness.forget(self.link.stream)
+        if self._sessions.give_up(self):
+            self._left(how)
+        self._sessions.context.spawn(self._finish)
 
     def _left(self, how: str | None) -> None:
         self._sessions.registry.outages.unlinked(self.node, trio.current_time())
@@ -231,28 +283,34 @@ class AgentSession(Session):
         if how is not None:
             self._sessions.registry.apply(self.node, LinkBroke(how), trio.current_time())
 
-    async def _converse(self) -> str | None:
-        # How the link broke, or None when it was ended by a goodbye.
+    async def _learn_that_it_broke(self) -> None:
+        self._over(f"link {self.link.broken}")
+
+    async def _finish(self) -> None:
         try:
-            while True:
-                for message in await self.link.receive():
-                    if self.ended is not None:
-                        return None
-                    self.count_message()
-                    if isinstance(message, m.Goodbye):
-                        return self._take_leave(message)
+            await self.link.finish()
+        finally:
+            self._sessions.roster.leave(self)
+
+    def _take_all(self, messages: Iterator[m.FromClient]) -> None:
+        try:
+            for message in messages:
+                if self.ended is not None:
+                    return None
+                self.count_message()
+                if type(message) is m.Beat:
+                    self._beat(message)
+                elif isinstance(message, m.Goodbye):
+                    return self._over(self._take_leave(message))
+                else:
                     self._take(message)
-        except LinkBrokenError as error:
-            return f"link {error}"
         except RemoteProtocolError as error:
             self.link.post_farewell(error.code, error.text)
             self._shun(error)
-            return f"broke the protocol: {clean(error.text, 120)}"
+            self._over(f"broke the protocol: {clean(error.text, 120)}")
 
     def _take(self, message: m.FromClient) -> None:
         match message:
-            case m.Beat():
-                self._beat(message)
             case m.Ping(token):
                 self.link.post(m.Pong(token))
             case m.FamilySample():

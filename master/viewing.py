@@ -70,6 +70,7 @@ class ViewerSession(Session):
         super().__init__(link, lambda: viewers.context.link)
         self.identity: Final = identity
         self.focus: Focus | None = None
+        self._scope = trio.CancelScope()
         self._viewers = viewers
         self._viewer = Viewer(
             identity, address, may_operate=may_operate, send_event=self._send_event
@@ -87,7 +88,7 @@ class ViewerSession(Session):
         """Answers and feeds the viewer until its link ends. Cancellation: closes."""
         with self._viewers.roster.present(self):
             try:
-                with self.scope:
+                with self._scope:
                     async with trio.open_nursery() as nursery:
                         self._nursery = nursery
                         nursery.start_soon(self._pump)
@@ -98,6 +99,9 @@ class ViewerSession(Session):
                 self._viewers.feed.leave(self)
                 self._viewers.attention.leave(self)
                 await self.link.finish()
+
+    def stop(self) -> None:
+        self._scope.cancel()
 
     def offer(self, pieces: Sequence[Piece]) -> None:
         """New values from the feed: sent at once to a viewer that keeps up, noted otherwise."""
@@ -120,7 +124,6 @@ class ViewerSession(Session):
         self._wake.set()
 
     def blocked(self) -> None:
-        """The kernel refuses more: the pump writes on when it takes it."""
         self._viewers.context.sweeper.schedule(self)
         self._wake.set()
 

@@ -27,12 +27,13 @@ class Link(Generic[Sent, Received]):
     """A connection over a stream. `broken` is why it can no longer be used, once it cannot."""
 
     __slots__ = (
-        "_on_blocked",
         "blocked_s",
         "broken",
         "connection",
         "heard_bytes",
         "heard_s",
+        "on_blocked",
+        "on_broken",
         "outbox",
         "stream",
     )
@@ -53,7 +54,11 @@ class Link(Generic[Sent, Received]):
         self.blocked_s: float | None = None
         """Since when the kernel has refused to take more; None while it does not."""
         self.broken: str | None = None
-        self._on_blocked = on_blocked
+        self.on_blocked = on_blocked
+        """Called when the kernel begins to refuse what is written: have it drained."""
+        self.on_broken: Callable[[], None] | None = None
+        """Called before the stream is closed, wherever it was noticed that the link is broken. For
+        an owner that does not wait to `receive`, which learns it so."""
 
     def __repr__(self) -> str:
         return f"<Link {self.broken or self.connection!r} {self.outbox!r}>"
@@ -75,11 +80,16 @@ class Link(Generic[Sent, Received]):
             data = await self.stream.receive_some()
         except LinkBrokenError as error:
             raise LinkBrokenError(self.broken or str(error)) from error
-        if not data:
-            raise LinkBrokenError(self.broken or "closed by the peer")
-        self.heard_s = trio.current_time()
-        self.heard_bytes += len(data)
-        return self.connection.receive(data)
+        return self._taken(data, trio.current_time())
+
+    def receive_nowait(self, now_s: float) -> Iterator[Received]:
+        """The same without waiting: no messages when nothing has arrived. `now_s` is trio's
+        time."""
+        try:
+            data = self.stream.receive_nowait()
+        except LinkBrokenError as error:
+            raise LinkBrokenError(self.broken or str(error)) from error
+        return iter(()) if data is None else self._taken(data, now_s)
 
     def post(self, message: Sent) -> None:
         """Sends an urgent message as soon as the kernel takes it; nothing after the last word.
@@ -90,9 +100,18 @@ class Link(Generic[Sent, Received]):
         Raises:
             LocalProtocolError: the message may not be sent now.
         """
-        if self.over:
+        if self.broken is not None or self.connection.phase is Phase.CLOSED:
             return
-        if self.outbox.put(self.connection.send(message)):
+        frame = self.connection.send(message)
+        if not self.outbox:
+            # As good as always: nothing waits, and the kernel takes it.
+            try:
+                if self.stream.send_nowait(frame):
+                    return
+            except LinkBrokenError as error:
+                self.break_off(str(error))
+                return
+        if self.outbox.put(frame):
             self.flush()
         else:
             self.break_off("the peer does not read")
@@ -123,7 +142,7 @@ class Link(Generic[Sent, Received]):
                 if not self.stream.send_nowait(head):
                     if self.blocked_s is None:
                         self.blocked_s = trio.current_time()
-                        self._on_blocked()
+                        self.on_blocked()
                     return
                 outbox.written()
                 if self.blocked_s is not None:
@@ -146,6 +165,8 @@ class Link(Generic[Sent, Received]):
         """Ends the link at once. Whoever reads it gets LinkBrokenError(reason)."""
         if self.broken is None:
             self.broken = reason
+            if self.on_broken is not None:
+                self.on_broken()
             self.stream.close()
             self.connection.abandon()
             self.outbox = Outbox()
@@ -166,6 +187,13 @@ class Link(Generic[Sent, Received]):
             pass  # whatever the peer has done: it has had its chance
         finally:
             self.break_off("closed on this side")
+
+    def _taken(self, data: bytes, now_s: float) -> Iterator[Received]:
+        if not data:
+            raise LinkBrokenError(self.broken or "closed by the peer")
+        self.heard_s = now_s
+        self.heard_bytes += len(data)
+        return self.connection.receive(data)
 
     async def _write_out(self) -> None:
         while self.outbox and self.broken is None:

@@ -4,7 +4,9 @@ A non-blocking `ssl.SSLSocket` on the socket itself costs a tenth of `trio.SSLSt
 and half of its memory (docs/decisions has the figures), and lets OpenSSL send its own alerts.
 Rules:
 
-- Read until it would block, then wait. There is no cancel scope and no deadline in here.
+- Nothing in here has a deadline. Whoever waits for one link alone calls `receive_some`; whoever
+  holds thousands is told by the kernel which have something to read (`master.readiness`), and calls
+  `receive_nowait`.
 - `send_nowait` never waits. A refused write must be repeated with the same bytes (an OpenSSL rule);
   `shared.outbox` keeps to it.
 - One task reads. Any number may wait to write: the outbox, the last word, and TLS itself, which may
@@ -37,6 +39,14 @@ class LinkStream(Protocol):
 
     async def receive_some(self) -> bytes:
         """Some bytes, or b"" at the end of the stream. Raises LinkBrokenError."""
+        ...
+
+    def receive_nowait(self) -> bytes | None:
+        """The same without waiting; None while there is nothing."""
+        ...
+
+    async def wait_readable(self) -> None:
+        """Until `receive_nowait` is worth repeating. Raises LinkBrokenError."""
         ...
 
     def send_nowait(self, data: bytes) -> bool:
@@ -106,14 +116,17 @@ class SocketStream:
             try:
                 return sock.do_handshake()
             except ssl.SSLWantReadError:
-                await self._wait_readable()
+                await self.wait_readable()
             except ssl.SSLWantWriteError:
                 await self.wait_writable()
             except OSError as error:
                 raise _broken(error) from error
 
+    def fileno(self) -> int:
+        """The socket's descriptor. Raises LinkBrokenError when the stream is closed."""
+        return self.socket.fileno()
+
     async def receive_some(self) -> bytes:
-        sock = self.socket
         self._reads += 1
         if self._reads > _READS_BEFORE_YIELDING:
             # A peer that sends faster than it is read would otherwise keep the event loop to
@@ -122,19 +135,21 @@ class SocketStream:
             await trio.lowlevel.checkpoint()
         while True:
             try:
-                data = sock.recv(RECEIVE_BYTES)
-            except (BlockingIOError, ssl.SSLWantReadError):
-                self._reads = 0
-                await self._wait_readable()
+                data = self._receive()
             except ssl.SSLWantWriteError:
                 await self.wait_writable()
-            except OSError as error:
-                raise _broken(error) from error
             else:
-                self._keep_to_budget()
-                if not data and was_reset(sock):
-                    raise LinkBrokenError(_RESET)
-                return data
+                if data is not None:
+                    return data
+                self._reads = 0
+                await self.wait_readable()
+
+    def receive_nowait(self) -> bytes | None:
+        try:
+            return self._receive()
+        except ssl.SSLWantWriteError:
+            # TLS has to answer something first. Nobody waits here until the peer makes room.
+            raise LinkBrokenError("the peer does not read") from None
 
     def send_nowait(self, data: bytes) -> bool:
         sock = self.socket
@@ -148,6 +163,10 @@ class SocketStream:
             raise _broken(error) from error
         self._accepted = 0
         return True
+
+    async def wait_readable(self) -> None:
+        self._keep_to_budget()
+        await _wait(trio.lowlevel.wait_readable, self.socket)
 
     async def wait_writable(self) -> None:
         if self._writers is None:
@@ -180,9 +199,23 @@ class SocketStream:
             trio.lowlevel.notify_closing(sock)
             sock.close()
 
-    async def _wait_readable(self) -> None:
-        self._keep_to_budget()
-        await _wait(trio.lowlevel.wait_readable, self.socket)
+    def _receive(self) -> bytes | None:
+        sock = self._socket
+        if sock is None:
+            raise LinkBrokenError("closed on this side")
+        try:
+            data = sock.recv(RECEIVE_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return None
+        except ssl.SSLWantWriteError:
+            raise
+        except OSError as error:
+            raise _broken(error) from error
+        if self.budget_bytes is not None:
+            self._keep_to_budget()
+        if not data and was_reset(sock):
+            raise LinkBrokenError(_RESET)
+        return data
 
     def _keep_to_budget(self) -> None:
         if self.budget_bytes is None:

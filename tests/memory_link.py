@@ -83,14 +83,20 @@ class MemoryStream:
         return self._swallowed_bytes
 
     async def receive_some(self) -> bytes:
+        while (data := self.receive_nowait()) is None:
+            await self.wait_readable()
+        return data
+
+    def receive_nowait(self) -> bytes | None:
+        if self._broken is not None:
+            raise LinkBrokenError(self._broken)
+        if self._arrived:
+            return self._take()
+        return b"" if self._has_ended else None
+
+    async def wait_readable(self) -> None:
         assert not self._readers, "two tasks read one stream"
-        while True:
-            if self._broken is not None:
-                raise LinkBrokenError(self._broken)
-            if self._arrived:
-                return self._take()
-            if self._has_ended:
-                return b""
+        while self._broken is None and not self._arrived and not self._has_ended:
             await self._readers.park()
 
     def send_nowait(self, data: bytes) -> bool:

@@ -43,6 +43,14 @@ class Line:
         """See `LinkStream`."""
         return await self._stream.receive_some()
 
+    def receive_nowait(self) -> bytes | None:
+        """See `LinkStream`."""
+        return self._stream.receive_nowait()
+
+    async def wait_readable(self) -> None:
+        """See `LinkStream`."""
+        await self._stream.wait_readable()
+
     def send_nowait(self, data: bytes) -> bool:
         """See `LinkStream`; what is taken writes nothing more."""
         return not self._is_taken and self._stream.send_nowait(data)

@@ -16,6 +16,7 @@ from master.context import Context
 from master.events import EventLog
 from master.outage_log import PRUNE_EVERY, OutageLog
 from master.outage_rows import Row
+from master.readiness import Readiness
 from master.store import IN_MEMORY, Store
 from master.sweeper import Sweeper
 from shared.absence import How, Process
@@ -65,6 +66,7 @@ class Kept:
                 EventLog(self.store, now, 100),
                 Audit(self._folder / "audit.log", now),
                 Sweeper(),
+                Readiness(spawn),
                 spawn,
                 now,
                 lambda: 0.0,

@@ -1,0 +1,104 @@
+"""Who has something to read: one task for all established links.
+
+A task that waits for each link costs a few kilobytes to keep and some 20 µs to wake, which is more
+than all that has to be done with a beat. So an established link has no task: its descriptor is in
+one epoll set, and what its owner does with what has arrived is a call. The set is level-triggered:
+each link is read once in a round, a TLS record at most, and whoever has more comes again in the
+next one, so that no peer keeps the others waiting. (docs/decisions/0024 has the figures.)
+
+Where there is no epoll, and for streams that have no descriptor, it is a task each after all.
+"""
+
+import select
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, Protocol
+
+import trio
+
+from shared.errors import LinkBrokenError
+from shared.stream import LinkStream, SocketStream
+
+if TYPE_CHECKING:
+    from master.context import Spawn
+
+EVENTS_AT_ONCE: Final = 64
+"""Links that are read before other tasks get their turn: two milliseconds' worth."""
+
+REST_S: Final = 0.002
+"""Between two rounds. What arrives meanwhile is read in one go, which saves most of what waking up
+costs; nobody waits for an answer that is needed any sooner."""
+
+
+class Reader(Protocol):
+    """The owner of a stream that is watched."""
+
+    def readable(self, now_s: float) -> None:
+        """Something has arrived, or the stream is over: receive it, with `receive_nowait`, once.
+        `now_s` is trio's time. Must not wait."""
+        ...
+
+
+class Readiness:
+    """Watches streams, and calls their readers."""
+
+    def __init__(self, spawn: "Spawn") -> None:
+        self._spawn = spawn
+        self._epoll = select.epoll() if hasattr(select, "epoll") else None
+        self._readers: dict[int, Reader] = {}
+        self._waits: dict[LinkStream, trio.CancelScope] = {}
+
+    def __repr__(self) -> str:
+        return f"<Readiness of {len(self._readers) + len(self._waits)} streams>"
+
+    def watch(self, stream: LinkStream, reader: Reader) -> None:
+        """From now on `reader` is called when there is something to read.
+
+        Raises:
+            LinkBrokenError: the stream is closed.
+        """
+        if self._epoll is None or not isinstance(stream, SocketStream):
+            self._waits[stream] = scope = trio.CancelScope()
+            self._spawn(partial(self._watch_alone, stream, reader, scope))
+            return
+        descriptor = stream.fileno()
+        self._epoll.register(descriptor, select.EPOLLIN)
+        self._readers[descriptor] = reader
+
+    def forget(self, stream: LinkStream) -> None:
+        """Its reader is called no more. Must come before the stream is closed: a descriptor is
+        given to the next connection."""
+        scope = self._waits.pop(stream, None)
+        if scope is not None:
+            scope.cancel()
+        elif self._epoll is not None and isinstance(stream, SocketStream):
+            descriptor = stream.fileno()
+            del self._readers[descriptor]
+            self._epoll.unregister(descriptor)
+
+    async def run(self) -> None:
+        """Calls the readers, for ever."""
+        epoll = self._epoll
+        if epoll is None:
+            return
+        readers = self._readers
+        while True:
+            await trio.lowlevel.wait_readable(epoll.fileno())
+            now_s = trio.current_time()
+            events = epoll.poll(0, EVENTS_AT_ONCE)
+            for descriptor, _ in events:
+                reader = readers.get(descriptor)
+                if reader is not None:  # else one that came before it has ended it
+                    reader.readable(now_s)
+            if len(events) < EVENTS_AT_ONCE:
+                await trio.sleep(REST_S)
+
+    async def _watch_alone(
+        self, stream: LinkStream, reader: Reader, scope: trio.CancelScope
+    ) -> None:
+        with scope:
+            while True:
+                with suppress(LinkBrokenError):  # the reader learns of it when it receives
+                    await stream.wait_readable()
+                reader.readable(trio.current_time())
+                await trio.lowlevel.checkpoint()
