@@ -1,17 +1,16 @@
 """One agent's end of a link as the load generator drives it: the real protocol over a non-blocking
 TLS socket, and nothing that costs more than it must.
 
-It does what an agent does: beats on a grid of its own, the first one when it is welcomed; numbers
-its samples, keeps those that the master has not confirmed, and sends them again after a break;
-answers pings; dials again with the agent's own back-off.
+It has an identity and an address of its own, and does what an agent does: beats on a grid of its
+own, the first one when it is welcomed; numbers its samples, keeps those that the master has not
+confirmed, and sends them again after a break; answers pings; dials again with the agent's own
+back-off.
 """
 
 import errno
 import math
-import os
 import random
 import select
-import socket
 import ssl
 import time
 from collections import deque
@@ -21,12 +20,11 @@ from typing import Final, NamedTuple
 from msgspec import Raw
 
 from bench.density.counts import Counts
-from bench.density.identities import Credentials
 from bench.density.samples import Samples
+from bench.density.wire import Wire
 from shared import messages as m
 from shared.backoff import delays_s
 from shared.connection import ClientConnection
-from shared.tls import load_leaf
 
 DIAL_S: Final = 10.0
 """As an agent's: from the first packet to the welcome."""
@@ -34,30 +32,31 @@ DIAL_S: Final = 10.0
 STABLE_S: Final = 10.0
 """As an agent's: a link that lasted this long was a good one."""
 
-EVENTS: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
-"""Registered once: whatever happens, everything that is possible is done."""
-
 _KEPT: Final = 128
 """Unconfirmed samples: more than a minute at the ordinary cadence, and what one `Replay` takes."""
 
-_RECEIVE_BYTES: Final = 16 * 1024
-_IP_BIND_ADDRESS_NO_PORT: Final = 24
-"""linux/in.h: the port is chosen when it is known where to, so each address has 28,000 of them for
-each master."""
 
-_BOOT_ID: Final = "bench"
-
-
-class Plan(NamedTuple):
+class Plan:
     """What all agents of one process have in common."""
 
-    master: tuple[str, int]
-    server_name: str
-    tls: ssl.SSLContext
-    samples: Samples
-    period_s: float
-    family_every: int
-    """Beats to one family in full; 0: none are sent."""
+    def __init__(
+        self,
+        master: tuple[str, int],
+        server_name: str,
+        *,
+        boot_id: str,
+        period_s: float,
+        family_every: int,
+    ) -> None:
+        self.master: Final = master
+        self.server_name: Final = server_name
+        self.boot_id: Final = boot_id
+        self.period_s = period_s
+        """Between two beats; may change at any time."""
+        self.family_every: Final = family_every
+        """Beats to one family in full; 0: none are sent."""
+        self.samples: Final = Samples()
+        self.rng: Final = random.Random()
 
 
 class _Kept(NamedTuple):
@@ -74,42 +73,35 @@ class AgentEnd:
     """One agent. `number` is its place in the fleet; times are `time.monotonic`'s."""
 
     __slots__ = (
+        "_address",
         "_attempt_s",
         "_connection",
-        "_credentials",
         "_delays",
-        "_is_connected",
-        "_is_secured",
         "_kept",
         "_number",
         "_plan",
         "_replayed",
-        "_rng",
         "_sequence",
-        "_socket",
         "_started_ms",
-        "_unsent",
-        "descriptor",
+        "_tls",
+        "_wire",
         "due_s",
         "is_linked",
     )
 
-    def __init__(self, number: int, credentials: Credentials, plan: Plan, now_s: float) -> None:
+    def __init__(
+        self, number: int, address: str, tls: ssl.SSLContext, plan: Plan, now_s: float
+    ) -> None:
         self.is_linked = False
-        self.descriptor = -1
-        """Of the socket; -1: there is none."""
         self.due_s = 0.0
         """When the next beat is."""
         self._number = number
-        self._credentials = credentials
+        self._address = address
+        self._tls = tls
         self._plan = plan
-        self._rng = random.Random(number)
-        self._delays: Iterator[float] = delays_s(self._rng)
-        self._socket: socket.socket | None = None
+        self._delays: Iterator[float] = delays_s(plan.rng)
+        self._wire: Wire | None = None
         self._connection = ClientConnection()
-        self._is_connected = False
-        self._is_secured = False
-        self._unsent = b""
         self._started_ms = int(now_s * 1000)
         self._sequence = self._started_ms
         self._kept: deque[_Kept] = deque(maxlen=_KEPT)
@@ -120,26 +112,19 @@ class AgentEnd:
         return f"<AgentEnd {self._number} {self._connection!r}>"
 
     @property
-    def is_dialling(self) -> bool:
-        """There is a socket, and no welcome yet."""
-        return self._socket is not None and not self.is_linked
+    def descriptor(self) -> int:
+        """Of the socket; -1: there is none."""
+        return -1 if self._wire is None else self._wire.descriptor
 
     def gave_up(self, now_s: float) -> bool:
         """Whether a dial has lasted for too long."""
-        return self.is_dialling and now_s - self._attempt_s >= DIAL_S
+        is_dialling = self._wire is not None and not self.is_linked
+        return is_dialling and now_s - self._attempt_s >= DIAL_S
 
     def dial(self, epoll: select.epoll, now_s: float) -> None:
         """Begins to connect, with a descriptor that is registered."""
-        sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        sock.setblocking(False)
-        sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.bind((self._credentials.address, 0))
-        self._socket, self.descriptor, self._attempt_s = sock, sock.fileno(), now_s
-        self._connection, self._unsent = ClientConnection(), b""
-        self._is_connected = self._is_secured = False
-        epoll.register(sock, EVENTS)
-        sock.connect_ex(self._plan.master)
+        self._wire = Wire(epoll, self._address, self._plan.master)
+        self._connection, self._attempt_s = ClientConnection(), now_s
 
     def ready(self, counts: Counts) -> None:
         """Something has happened to the socket: does all that can be done now.
@@ -148,13 +133,14 @@ class AgentEnd:
             OSError: the link, or the dial, is over.
             RemoteProtocolError: so is it.
         """
-        if not self._is_connected and not self._connected():
-            return
-        if not self._is_secured and not self._secured():
-            return
-        if self._unsent:
-            self._write(b"")
-        self._read(counts)
+        wire = self._wire
+        assert wire is not None
+        if wire.is_secured:
+            for message in self._connection.receive(wire.read()):
+                self._take(message, counts)
+        elif wire.secure(self._tls, self._plan.server_name):
+            versions = m.PROTOCOL_MIN, m.PROTOCOL_MAX
+            self._send(m.AgentHello(*versions, "bench", self._plan.boot_id, self._started_ms))
 
     def end(self, now_s: float, error: str, counts: Counts) -> float:
         """The link or the dial is over; returns when to dial again."""
@@ -162,12 +148,12 @@ class AgentEnd:
         if self.is_linked:
             counts.lost_links += 1
             if now_s - self._attempt_s >= STABLE_S:
-                self._delays = delays_s(self._rng)
+                self._delays = delays_s(self._plan.rng)
         else:
             counts.failed_dials += 1
-        if self._socket is not None:
-            self._socket.close()
-        self._socket, self.descriptor, self.is_linked = None, -1, False
+        if self._wire is not None:
+            self._wire.close()
+        self._wire, self.is_linked = None, False
         return now_s + next(self._delays)
 
     def beat(self, now_s: float, counts: Counts) -> None:
@@ -179,9 +165,9 @@ class AgentEnd:
         self._sequence += 1
         sequence = self._sequence
         self.due_s = self._next_s(now_s)
-        core = self._plan.samples.core(self._number, sequence - self._started_ms)
         mono_ms = int(now_s * 1000)
-        sent_s = time.monotonic() if self.is_linked else 0.0
+        core = self._plan.samples.core(self._number, sequence - self._started_ms, mono_ms)
+        sent_s = now_s if self.is_linked else 0.0
         self._kept.append(_Kept(sequence, mono_ms, sent_s, core))
         if self.is_linked:
             counts.beats += 1
@@ -198,51 +184,6 @@ class AgentEnd:
         phase_s = self._number * 0.618 % 1 * period_s
         steps = math.ceil((now_s + 0.5 * period_s - phase_s) / period_s)
         return phase_s + steps * period_s
-
-    def _connected(self) -> bool:
-        sock = self._socket
-        assert sock is not None
-        error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if error:
-            raise OSError(error, os.strerror(error))
-        try:
-            sock.getpeername()
-        except OSError as unconnected:
-            if unconnected.errno == errno.ENOTCONN:
-                return False
-            raise
-        # OpenSSL copies the certificate when a connection is made: one context serves all agents.
-        load_leaf(self._plan.tls, self._credentials.pem)
-        self._socket = self._plan.tls.wrap_socket(
-            sock, server_hostname=self._plan.server_name, do_handshake_on_connect=False
-        )
-        self._is_connected = True
-        return True
-
-    def _secured(self) -> bool:
-        sock = self._socket
-        assert isinstance(sock, ssl.SSLSocket)
-        try:
-            sock.do_handshake()
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return False
-        self._is_secured = True
-        versions = m.PROTOCOL_MIN, m.PROTOCOL_MAX
-        self._send(m.AgentHello(*versions, "bench", _BOOT_ID, self._started_ms))
-        return True
-
-    def _read(self, counts: Counts) -> None:
-        sock = self._socket
-        assert sock is not None
-        while True:
-            try:
-                data = sock.recv(_RECEIVE_BYTES)
-            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return
-            if not data:
-                raise OSError(errno.ECONNRESET, "closed by the master")
-            for message in self._connection.receive(data):
-                self._take(message, counts)
 
     def _take(self, message: m.FromMaster, counts: Counts) -> None:
         match message:
@@ -285,7 +226,7 @@ class AgentEnd:
         )
         self._replayed = 0
         if old:
-            self._send_bulk(m.Replay(_BOOT_ID, self._started_ms, old))
+            self._send_bulk(m.Replay(self._plan.boot_id, self._started_ms, old))
 
     def _send(self, message: m.FromClient) -> None:
         self._write(self._connection.send(message))
@@ -294,14 +235,5 @@ class AgentEnd:
         self._write(b"".join(self._connection.send_bulk(message)))
 
     def _write(self, frame: bytes) -> None:
-        # What was refused is repeated with the same bytes first: OpenSSL accepts it in a longer
-        # buffer, which Python's sockets allow.
-        sock = self._socket
-        assert sock is not None
-        unsent = self._unsent + frame
-        try:
-            while unsent:
-                unsent = unsent[sock.send(unsent) :]
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            pass
-        self._unsent = unsent
+        assert self._wire is not None
+        self._wire.write(frame)

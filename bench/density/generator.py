@@ -2,8 +2,9 @@
 
     python -m bench.density.generator FLEET FIRST COUNT HOST:PORT --period 5 --dials-per-s 500
 
-A line on standard input is an order, and is answered by one line of JSON: `status`; `begin`, which
-forgets what was counted; `report`. It ends with its standard input.
+Says a line when it has read its agents' keys, and takes orders (`bench.density.orders`): `dial`, so
+many a second; `status`; `begin`, which forgets what was counted; `report`; `period=S`, from each
+agent's next beat on.
 """
 
 import argparse
@@ -17,13 +18,11 @@ import time
 from pathlib import Path
 from typing import Final
 
-from bench.density import identities
+from bench.density import identities, wire
 from bench.density.agent_end import DIAL_S, AgentEnd, Plan
 from bench.density.counts import Counts
-from bench.density.samples import Samples
 from shared.addresses import parse_address
 from shared.errors import RemoteProtocolError, reason_of
-from shared.tls import client_context
 
 _BEAT: Final = 0
 _DIAL: Final = 1
@@ -31,29 +30,32 @@ _LOOK: Final = 2
 """Whether a dial has lasted too long."""
 
 _EVENTS_AT_ONCE: Final = 32
-"""Between two looks at what is due: each may be a handshake of a millisecond."""
+"""Between two looks at what is due: each may be a handshake of half a millisecond."""
 _BEATS_BETWEEN: Final = 64
 """Beats that are sent before the answers are read: their delay is to be the master's."""
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Generator:
     """The agents of one process, their timers and their sockets."""
 
-    def __init__(self, agents: list[AgentEnd], dials_per_s: float) -> None:
+    def __init__(self, agents: list[AgentEnd], plan: Plan, dials_per_s: float) -> None:
         self._agents = agents
+        self._plan = plan
+        self._dials_per_s = dials_per_s
         self._epoll = select.epoll()
         self._by_descriptor: dict[int, int] = {}
         self._counts = Counts()
-        began_s = time.monotonic()
-        self._timers = [
-            (began_s + number / dials_per_s, number, _DIAL) for number in range(len(agents))
-        ]
+        self._linked = 0
+        self._timers: list[tuple[float, int, int]] = []
         self._is_over = False
 
     def run(self) -> None:
         """Until standard input ends."""
         orders = sys.stdin.fileno()
         self._epoll.register(orders, select.EPOLLIN)
+        print("{}", flush=True)
         while not self._is_over:
             wait_s = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
             for descriptor, _ in self._epoll.poll(wait_s, _EVENTS_AT_ONCE):
@@ -65,15 +67,26 @@ class Generator:
 
     def _obey(self, orders: bytes) -> None:
         self._is_over = not orders
-        for order in orders.split():
-            if order == b"begin":
+        for order in orders.decode().split():
+            name, _, value = order.partition("=")
+            answer = self._status()
+            if name == "dial":
+                now_s = time.monotonic()
+                for number in range(len(self._agents)):
+                    heapq.heappush(
+                        self._timers, (now_s + number / self._dials_per_s, number, _DIAL)
+                    )
+            elif name == "begin":
                 self._counts = Counts()
-            answer = self._status() | (self._report() if order == b"report" else {})
+            elif name == "period":
+                self._plan.period_s = float(value)
+            elif name == "report":
+                answer |= self._report()
             print(json.dumps(answer), flush=True)
 
     def _status(self) -> dict[str, object]:
         return {
-            "linked": sum(agent.is_linked for agent in self._agents),
+            "linked": self._linked,
             "beats": self._counts.beats,
             "lost_links": self._counts.lost_links,
             "failed_dials": self._counts.failed_dials,
@@ -120,6 +133,7 @@ class Generator:
             self._end(number, agent, error.text)
         else:
             if agent.is_linked and not was_linked:
+                self._linked += 1
                 self._beat(number, agent, time.monotonic())
 
     def _beat(self, number: int, agent: AgentEnd, now_s: float) -> None:
@@ -131,6 +145,7 @@ class Generator:
 
     def _end(self, number: int, agent: AgentEnd, error: str) -> None:
         del self._by_descriptor[agent.descriptor]
+        self._linked -= agent.is_linked
         again_s = agent.end(time.monotonic(), error, self._counts)
         heapq.heappush(self._timers, (again_s, number, _DIAL))
 
@@ -145,19 +160,19 @@ def main() -> int:
     parser.add_argument("--dials-per-s", type=float, required=True)
     parser.add_argument("--family-every", type=int, default=0, help="beats; 0: no families")
     given = parser.parse_args()
-    fleet = identities.load(given.fleet)
     plan = Plan(
         (given.master.host, given.master.port),
-        fleet.server_name,
-        client_context(fleet.ca_pem),
-        Samples(),
-        given.period,
-        given.family_every,
+        identities.load(given.fleet).server_name,
+        boot_id=_BOOT_ID.read_text().strip(),
+        period_s=given.period,
+        family_every=given.family_every,
     )
     now_s = time.monotonic()
-    numbers = range(given.first, given.first + given.count)
-    agents = [AgentEnd(number, fleet.agents[number], plan, now_s) for number in numbers]
-    generator = Generator(agents, given.dials_per_s)
+    agents = [
+        AgentEnd(given.first + place, known.address, wire.context(known.pem), plan, now_s)
+        for place, known in enumerate(identities.load_agents(given.fleet, given.first, given.count))
+    ]
+    generator = Generator(agents, plan, given.dials_per_s)
     gc.freeze()
     gc.set_threshold(50_000, 20, 1000)
     generator.run()

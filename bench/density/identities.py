@@ -1,8 +1,12 @@
 """Thousands of identities at once, for a master that does not run yet: the real CA's code and the
 real registry's rows, without the conversation that enrolling is.
 
-Each agent has a key of its own and a source address on loopback, `AGENTS_PER_ADDRESS` to an
-address. The master's database knows the nodes at these addresses, as it does of a fleet that has
+    FLEET/master     the master's state folder
+    FLEET/fleet      what all agents know of it
+    FLEET/agents/N   what they dial with, `AGENTS_PER_ADDRESS` to a file
+
+Each agent has a key of its own and a source address on loopback, which the agents of one file have
+in common. The master's database knows the nodes at these addresses, as it does of a fleet that has
 been linked before: so it lets them in at the rate at which it takes a fleet back after a restart.
 """
 
@@ -10,7 +14,7 @@ import datetime as dt
 import hashlib
 import secrets
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -39,6 +43,10 @@ AGENTS_LIMIT: Final = 250 * AGENTS_PER_ADDRESS
 _TOKEN_ID: Final = hashlib.sha256(b"bench.density").digest()[:8]
 
 
+class FleetExpiredError(Exception):
+    """The certificates of a fleet have ended."""
+
+
 class Credentials(Struct, frozen=True, array_like=True):
     """What one agent dials with."""
 
@@ -50,42 +58,93 @@ class Credentials(Struct, frozen=True, array_like=True):
 
 
 class Fleet(Struct, frozen=True, array_like=True):
-    """Agents that a master will let in, and what they know of it."""
+    """What all agents know of their master."""
 
     ca_pem: bytes
     server_name: str
-    agents: tuple[Credentials, ...]
+    expires_unix_s: float
+    """When the first certificate ends."""
 
 
-def prepare(master: StateFolder, count: int) -> Fleet:
-    """Enrols `count` agents with the master of this folder, which is made where there is none."""
+def master_folder(root: Path) -> StateFolder:
+    """The state folder of a fleet's master."""
+    return StateFolder(root / "master")
+
+
+def prepare(root: Path, count: int, progress: Callable[[int], None] | None = None) -> None:
+    """Makes a fleet of at least `count` agents here, or adds to the one there is; `progress` is
+    told how many it has. What is there beyond `count` the master knows too, and never hears of.
+
+    Raises:
+        FleetExpiredError: there is one whose certificates have ended.
+    """
     now = dt.datetime.now(dt.UTC)
+    master, places = master_folder(root), root / "agents"
     master.ensure()
+    places.mkdir(mode=0o700, exist_ok=True)
     authority, _ = open_authority(master.ca_dir, now)
-    agents: list[Credentials] = []
+    if not (root / "fleet").exists():
+        expires = (now + LIFE).timestamp()
+        made = Fleet(authority.certificate_pem(), authority.server_name, expires)
+        _write(root / "fleet", msgspec.msgpack.encode(made))
+    elif load(root).expires_unix_s < now.timestamp():
+        raise FleetExpiredError(f"the certificates in {root} have ended: remove it")
+    store = Store.open(master.database)
+    try:
+        for first in range(0, count, AGENTS_PER_ADDRESS):
+            last = min(count, first + AGENTS_PER_ADDRESS)
+            _prepare_block(authority, store, places, range(first, last), now)
+            if progress is not None:
+                progress(last)
+    finally:
+        store.close()
+
+
+def load(root: Path) -> Fleet:
+    """What all agents know."""
+    return msgspec.msgpack.decode((root / "fleet").read_bytes(), type=Fleet)
+
+
+def load_agents(root: Path, first: int, count: int) -> Iterator[Credentials]:
+    """What these agents dial with, in order."""
+    last = first + count
+    for begin in range(first - first % AGENTS_PER_ADDRESS, last, AGENTS_PER_ADDRESS):
+        agents = _block(_block_path(root / "agents", begin))
+        yield from agents[max(0, first - begin) : last - begin]
+
+
+def _prepare_block(
+    authority: CertificateAuthority, store: Store, places: Path, numbers: range, now: dt.datetime
+) -> None:
+    path = _block_path(places, numbers.start)
+    agents = _block(path)
     statements: list[Statement] = []
-    for number in range(count):
+    for number in numbers[len(agents) :]:
         key = ec.generate_private_key(ec.SECP256R1())
         agent = _issue(authority, key, f"127.0.1.{1 + number // AGENTS_PER_ADDRESS}", now)
         statements += _rows(agent, f"node-{number:06}", fingerprint(key.public_key()), now)
         agents.append(agent)
-    store = Store.open(master.database)
-    try:
+    if statements:
+        # First what lets them in: agents that nobody knows would be refused for ever.
         trio.run(store.write, *statements)
-    finally:
-        store.close()
-    return Fleet(authority.certificate_pem(), authority.server_name, tuple(agents))
+        _write(path, msgspec.msgpack.encode(agents))
 
 
-def save(path: Path, fleet: Fleet) -> None:
-    """For the processes that load the master: private keys, so in a folder of their user's."""
+def _block_path(places: Path, first: int) -> Path:
+    return places / str(first // AGENTS_PER_ADDRESS)
+
+
+def _block(path: Path) -> list[Credentials]:
+    try:
+        return msgspec.msgpack.decode(path.read_bytes(), type=list[Credentials])
+    except FileNotFoundError:
+        return []
+
+
+def _write(path: Path, content: bytes) -> None:
+    # Private keys: for their user only.
     path.touch(mode=0o600)
-    path.write_bytes(msgspec.msgpack.encode(fleet))
-
-
-def load(path: Path) -> Fleet:
-    """What `save` has written."""
-    return msgspec.msgpack.decode(path.read_bytes(), type=Fleet)
+    path.write_bytes(content)
 
 
 def _issue(

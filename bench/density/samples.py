@@ -1,10 +1,12 @@
 """What the agents of a benchmark report: samples that a real host's sampler has recorded
-(`bench/data`), and the inventories and families of the demo's simulated hosts."""
+(`bench/data`), stamped with the time of their sending, and the inventories and families of the
+demo's simulated hosts."""
 
 import itertools
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
+from bench.density.stamps import stamp
 from bench.history_samples import recordings
 from heartline.demo import hardware
 from heartline.demo.family_samples import family
@@ -22,6 +24,16 @@ _GOLDEN: Final = 0.618
 """Steps of the golden section: agents that follow each other are far apart in the recording."""
 
 
+class _Pieces(NamedTuple):
+    """An encoded sample without what is stamped on it."""
+
+    head: bytes
+    """Up to the uptime."""
+    middle: bytes
+    """From there to the agent's memory."""
+    tail: bytes
+
+
 class Samples:
     """Encoded once, and sent by all agents."""
 
@@ -34,12 +46,14 @@ class Samples:
         ]
         self._families = [list(_families(host, wall_s)) for host in self._hosts]
 
-    def core(self, agent: int, sample: int) -> bytes:
-        """The core sample of this agent's so many-th beat: it walks through the recordings, to the
-        end and back, from a place of its own."""
+    def core(self, agent: int, sample: int, mono_ms: int) -> bytes:
+        """The core sample of this agent's so many-th beat, sent at `mono_ms`: it walks through the
+        recordings, to the end and back, from a place of its own."""
         length = len(self._cores)
         turn, place = divmod(round(agent * length * _GOLDEN) % length + sample, length)
-        return self._cores[length - 1 - place if turn % 2 else place]
+        pieces = self._cores[length - 1 - place if turn % 2 else place]
+        uptime, memory = stamp(mono_ms)
+        return b"".join((pieces.head, uptime, pieces.middle, memory, pieces.tail))
 
     def inventory(self, agent: int) -> m.InventoryReport:
         """What it sends when it has been welcomed."""
@@ -51,11 +65,23 @@ class Samples:
         return families[(agent + number) % len(families)]
 
 
-def _cores(columns: dict[str, list[int | None]]) -> Iterator[bytes]:
+def _cores(columns: dict[str, list[int | None]]) -> Iterator[_Pieces]:
     # Without the first sample, which knows no rates.
     known = [columns.get(metric.name, []) for metric in metrics()]
     for row in itertools.islice(itertools.zip_longest(*known), 1, None):
-        yield m.encode_body(row)
+        yield _pieces(row)
+
+
+def _pieces(row: Sequence[int | None]) -> _Pieces:
+    place = {metric.name: metric.index for metric in metrics()}
+    uptime, memory = place["uptime_s"], place["agent_memory_kib"]
+    values = [m.encode_body(value) for value in row]
+    header = m.encode_body(row)[: -sum(map(len, values))]
+    return _Pieces(
+        header + b"".join(values[:uptime]),
+        b"".join(values[uptime + 1 : memory]),
+        b"".join(values[memory + 1 :]),
+    )
 
 
 def _families(host: Host, wall_s: float) -> Iterator[m.FamilySample]:

@@ -2,18 +2,20 @@
 says where it listens, can be killed, and started again at the same port."""
 
 import datetime as dt
+import os
 import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Container, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
 from bench.baselines import MissingBaselineError
+from bench.density.cost import Tree
 from master.authority import open_authority
 from shared import messages as m
 from shared.paths import StateFolder
@@ -40,16 +42,11 @@ class Server:
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self.address = ""
+        self.tree: Tree
+        """Of the process that runs."""
 
     def __repr__(self) -> str:
         return f"<Server {self.name} at {self.address or 'no port'}>"
-
-    @property
-    def pid(self) -> int:
-        """Of the process that runs."""
-        if self._process is None or self._process.poll() is not None:
-            raise ServerFailedError(f"{self.name} does not run: {self._said()}")
-        return self._process.pid
 
     def start(self) -> None:
         """Starts it, where it listened before.
@@ -66,6 +63,7 @@ class Server:
                 stderr=log,
                 text=True,
             )
+        self.tree = Tree(self._process.pid)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line.startswith(_LISTENING):
@@ -73,33 +71,46 @@ class Server:
             raise ServerFailedError(f"{self.name} did not start: {self._said()}")
         self.address = line.removeprefix(_LISTENING).strip()
 
+    def check(self) -> None:
+        """Makes sure that it runs.
+
+        Raises:
+            ServerFailedError: it has ended.
+        """
+        if self._process is None or self._process.poll() is not None:
+            raise ServerFailedError(f"{self.name} does not run: {self._said()}")
+
     def kill(self) -> None:
-        """As a power cut does."""
-        self._end(signal.SIGKILL)
+        """As a power cut does: all of its processes at once."""
+        if self._process is not None:
+            for pid in self.tree.pids():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.communicate()
+            self._process = None
 
     def stop(self) -> None:
         """Asks it to end, and waits."""
-        self._end(signal.SIGTERM)
-
-    def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(number)
+            self._process.terminate()
             try:
                 self._process.communicate(timeout=STOP_S)
+                self._process = None
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.communicate()
-            self._process = None
+                self.kill()
 
     def _said(self) -> str:
         return self._log.read_text().strip()[-2000:] or "it says nothing"
 
 
-def heartline(folder: StateFolder, period_s: float) -> Server:
-    """The real master on a folder that knows its agents."""
+def heartline(folder: StateFolder, period_s: float, workers: int | None = None) -> Server:
+    """The real master on a folder that knows its agents; with `workers`, in so many processes
+    besides its first one."""
     folder.config.write_text(f"[master]\nperiod_s = {period_s:g}\n")
     command = [sys.executable, "-m", "heartline", "master", "--data", str(folder.root)]
     log = folder.root / "master.log"
+    if workers is not None:
+        command += ["--workers", str(workers)]
     return Server("heartline", [*command, "--listen", "127.0.0.1:"], log)
 
 
@@ -128,13 +139,15 @@ def ssl_stream(folder: StateFolder) -> Server:
     return Server("trio.SSLStream", command, folder.root / "stream.log")
 
 
-def false_transitions(folder: StateFolder, since_wall_ms: int, until_wall_ms: int) -> str:
-    """How often the master said of a node that it was late or worse, per state; `0` where it never
-    did. Events are stored within half a second."""
-    query = "SELECT after FROM events WHERE event = 'state' AND wall_ms BETWEEN ? AND ?"
+def false_transitions(
+    folder: StateFolder, node_ids: Container[str], since_wall_ms: int, until_wall_ms: int
+) -> str:
+    """How often the master said of one of these nodes that it was late or worse, per state; `0`
+    where it never did. Events are stored within half a second."""
+    query = "SELECT node_id, after FROM events WHERE event = 'state' AND wall_ms BETWEEN ? AND ?"
     with closing(sqlite3.connect(f"file:{folder.database}?mode=ro", uri=True)) as connection:
         rows = connection.execute(query, (since_wall_ms, until_wall_ms))
-        counts = Counter(after for (after,) in rows if after in FALSE)
+        counts = Counter(after for node_id, after in rows if after in FALSE and node_id in node_ids)
     return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "0"
 
 

@@ -1,0 +1,61 @@
+"""Viewers of the master under load, each a process of its own, and what they report together."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from bench.density.cost import cpu_s
+from bench.density.histogram import Histogram
+from bench.density.load import LoadFailedError
+from bench.density.orders import EndedError, Ordered, merged, ordered
+from shared.paths import StateFolder
+
+
+class Sight(NamedTuple):
+    """What all viewers have seen since `begin`."""
+
+    beats: int
+    """By all of them together."""
+    seen: Histogram
+    """From a beat's being written to its being in a viewer's model."""
+    behind: int
+    """Deltas that a viewer was not ready for."""
+
+
+class Viewers:
+    """So many, that have the whole fleet."""
+
+    def __init__(self, processes: Ordered) -> None:
+        self._processes = processes
+
+    def begin(self) -> None:
+        """Forgets what was counted."""
+        self._processes.ask("begin")
+
+    def report(self) -> Sight:
+        """What was counted since."""
+        answers = self._processes.ask("report")
+        return Sight(
+            sum(answer["beats"] for answer in answers),
+            merged(answers, "seen"),
+            sum(answer["behind"] for answer in answers),
+        )
+
+    def cpu_s(self) -> float:
+        """What they have used, together."""
+        return sum(map(cpu_s, self._processes.pids))
+
+
+@contextmanager
+def viewers(folder: StateFolder, count: int) -> Generator[Viewers]:
+    """So many viewers of the master on this folder, for the length of the block.
+
+    Raises:
+        LoadFailedError: one of them has ended.
+    """
+    command = ["-m", "bench.density.viewer", str(folder.root)]
+    try:
+        with ordered([command] * count) as started:
+            yield Viewers(started)
+    except EndedError as error:
+        raise LoadFailedError(str(error)) from error
