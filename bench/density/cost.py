@@ -1,9 +1,13 @@
 """What a server has used, parted as the kernel parts it: a process and all that it has started.
 Linux only."""
 
+import os
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+_SLABS: Final = ("TCP ", "sock_inode_cache ", "filp ", "eventpoll_", "ep_head ", "skbuff_")
+"""What a socket, its file and its place in an epoll set are kept in: slabinfo(5)."""
 
 
 class Cpu(NamedTuple):
@@ -76,20 +80,21 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
-def kernel_bytes() -> int:
-    """What the kernel keeps for sockets, files and the like, of all processes: both ends of a link
-    on loopback are in it."""
-    slab_kib = next(
-        int(line.split()[1])
-        for line in Path("/proc/meminfo").read_text().splitlines()
-        if line.startswith("Slab:")
-    )
+def kernel_bytes() -> int | None:
+    """What the kernel keeps for the sockets of all processes and for watching them: both ends of a
+    link on loopback are in it. None: only root may know."""
+    try:
+        slabs = Path("/proc/slabinfo").read_text().splitlines()
+    except PermissionError:
+        return None
+    sizes = (line.split()[:4] for line in slabs if line.startswith(_SLABS))
+    kept = sum(int(count) * int(size_bytes) for _, count, _, size_bytes in sizes)
     tcp = next(
         line.split()
         for line in Path("/proc/net/sockstat").read_text().splitlines()
         if line.startswith("TCP:")
     )
-    return slab_kib * 1024 + int(tcp[tcp.index("mem") + 1]) * 4096
+    return kept + int(tcp[tcp.index("mem") + 1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _cpu_of(pid: int, *, is_hub: bool) -> Cpu:

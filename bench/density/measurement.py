@@ -114,18 +114,20 @@ class Bench:
     def _linked(self, server: Server, agents: Load) -> dict[str, object]:
         links = self._given.links
         alone_bytes, idle, kernel = server.tree.own_bytes(), _cpu(server), kernel_bytes()
-        load_alone_bytes = agents.own_bytes()
+        load_alone_bytes, load_idle_s = agents.own_bytes(), sum(agents.cpu_s())
         agents.dial()
         curve = agents.wait_linked(links / self._given.dials_per_s + LINKING_S)
-        linking = _cpu(server).since(idle)
+        linking, load_linking_s = _cpu(server).since(idle), sum(agents.cpu_s()) - load_idle_s
         beats_before = agents.begin()
         row = self._steady(server, agents)
         shaking_s = linking.all_s - beats_before * float(str(row["us_per_beat"])) / 1e6
+        dialling_s = load_linking_s - beats_before * float(str(row["load_us_per_beat"])) / 1e6
         grown_bytes = server.tree.own_bytes() - alone_bytes
         return row | {
             "handshake_ms": round(shaking_s / links * 1000, 2),
+            "load_dial_ms": round(dialling_s / links * 1000, 2),
             "kb_per_link": round(grown_bytes / links / 1000, 1),
-            "kernel_kb_per_link": round((kernel_bytes() - kernel) / links / 1000, 1),
+            "kernel_kb_per_link": _kernel_kb(kernel, links),
             "load_kb_per_link": round((agents.own_bytes() - load_alone_bytes) / links / 1000, 1),
             "memory_mb": round(server.tree.resident_bytes() / 1e6, 1),
             "linked_s": curve[-1][0],
@@ -204,6 +206,13 @@ class Bench:
         until_wall_ms = wall_ms()
         time.sleep(EVENTS_S)
         return servers.false_transitions(self._folder, self._node_ids, since_wall_ms, until_wall_ms)
+
+
+def _kernel_kb(before_bytes: int | None, links: int) -> object:
+    now_bytes = kernel_bytes()
+    if before_bytes is None or now_bytes is None:
+        return "-"
+    return round((now_bytes - before_bytes) / links / 1000, 1)
 
 
 def _cpu(server: Server) -> Cpu:
