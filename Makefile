@@ -72,6 +72,12 @@ soak: $(DEV) ## The tests that take hours
 soak-detection: $(DEV) ## False alarms in ten node-days a row, beside other detectors; writes docs/detection.md
 	$(BIN)/python -m bench.detection_soak --write $(ARGS)
 
+.PHONY: soak-master soak-agent
+soak-master: $(DEV) ## An hour of 2,000 agents that come and go: the master's memory, descriptors, tasks
+	$(BIN)/python -m bench.soak_master $(ARGS)
+soak-agent: $(DEV) ## A day of an agent's troubles in half an hour: its memory and descriptors
+	$(BIN)/python -m bench.soak_agent $(ARGS)
+
 .PHONY: bench bench-cost bench-bytes bench-dashboard bench-density bench-detector bench-detection bench-history
 bench: bench-cost bench-bytes bench-dashboard bench-detector bench-detection bench-history ## Every figure in the documentation, measured on this machine
 bench-cost: $(DEV) ## CPU and memory of the agent beside node_exporter and collectd
