@@ -8,15 +8,18 @@ import ssl
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import trio
 
 from master.admission import Ticket
-from master.entry import Entry
+from master.door import Behind, serve_tls
 from shared.addresses import Address, parse_address
 from shared.errors import UserError, reason_of
 from shared.unix_socket import short_path
+
+if TYPE_CHECKING:
+    from master.entry import Entry
 
 ACCEPT_BURST: Final = 64
 """Connections accepted before the others get their turn: in a storm, accepting one at a time lets
@@ -98,7 +101,7 @@ def bind_local(path: Path) -> socket.socket:
 async def accept_tls(
     listener: socket.socket,
     context: ssl.SSLContext,
-    entry: Entry,
+    behind: Behind,
     nursery: trio.Nursery,
     ceiling: int | None = None,
 ) -> None:
@@ -106,7 +109,6 @@ async def accept_tls(
 
     `ceiling` is the number of descriptors above which there is no place (`master.descriptors`).
     """
-    audit, admission = entry.context.audit, entry.admission
     while await _readable(listener):
         for _ in range(ACCEPT_BURST):
             accepted = await _accept(listener)
@@ -117,15 +119,15 @@ async def accept_tls(
             if ceiling is not None and sock.fileno() > ceiling:
                 ticket: Ticket | str = "descriptors"
             else:
-                ticket = admission.knock(address, trio.current_time())
+                ticket = behind.admission.knock(address, trio.current_time())
             if isinstance(ticket, str):
-                audit.limit_hit(ticket, address)
+                behind.limit_hit(ticket, address)
                 sock.close()
             else:
-                nursery.start_soon(entry.serve_tls, sock, address, ticket, context)
+                nursery.start_soon(serve_tls, behind, sock, address, ticket, context)
 
 
-async def accept_local(listener: socket.socket, entry: Entry, nursery: trio.Nursery) -> None:
+async def accept_local(listener: socket.socket, entry: "Entry", nursery: trio.Nursery) -> None:
     """Accepts on the unix socket until it is closed: this user and root, nobody else."""
     while await _readable(listener):
         accepted = await _accept(listener)

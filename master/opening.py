@@ -6,12 +6,12 @@ gets the time to read, and audited.
 """
 
 import math
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from master.door import Established
 from master.enrolment import protocol_of, update_identity
 from master.identities import AGENT, VIEWER, Admitted, Identity, Refused, Verdict
 from master.session import MasterLink
@@ -29,10 +29,6 @@ from shared.stream import LinkStream
 
 if TYPE_CHECKING:
     from master.entry import Entry
-
-Established: TypeAlias = Callable[[], Awaitable[None]]
-"""What follows once a link is established: the rest of a viewer's life. An agent's link lives on
-without a task."""
 
 OPERATOR: Final = "operator"
 """The identity of a viewer on the unix socket."""
