@@ -7,7 +7,7 @@ from html import escape
 from typing import Final, NamedTuple, TypeAlias
 
 WIDTH, HEIGHT = 760, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 24, 52, 62
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 44, 52, 62
 
 Point: TypeAlias = tuple[float, float]
 
@@ -43,7 +43,7 @@ _DASHES: Final = ("", "7 4", "2 4", "10 4 2 4", "14 5", "4 2")
 def linear(label: str, values: Sequence[float]) -> Axis:
     """From 0 to just above the largest value."""
     most = max(values, default=0.0) or 1.0
-    step = 10 ** math.floor(math.log10(most / 4))
+    step = math.pow(10, math.floor(math.log10(most / 4)))
     step *= next(factor for factor in (1, 2, 2.5, 5, 10) if most / (step * factor) <= 6)
     end = math.ceil(most / step - 1e-9)
     ticks = [(number * step, f"{number * step:,.10g}") for number in range(end + 1)]
@@ -98,16 +98,20 @@ def chart(title: str, across: Axis, up: Axis, lines: Sequence[Series]) -> str:
 
 
 def _style(count: int) -> str:
-    light = "".join(f".c{n}{{--line:{_COLOURS[n % len(_COLOURS)][0]}}}" for n in range(count))
-    dark = "".join(f".c{n}{{--line:{_COLOURS[n % len(_COLOURS)][1]}}}" for n in range(count))
     return (
-        "<style>svg{--text:#1f2328;--grid:#d0d7de}"
-        f"{light}"
-        "@media(prefers-color-scheme:dark){svg{--text:#e6edf3;--grid:#3d444d}"
-        f"{dark}}}"
-        "text{font:13px system-ui,sans-serif;fill:var(--text)}.title{font-size:15px;"
-        "font-weight:600}.grid{stroke:var(--grid)}.line{fill:none;stroke:var(--line);"
-        "stroke-width:2}.dot{fill:var(--line)}</style>"
+        "<style>text{font:13px system-ui,sans-serif}.title{font-size:15px;font-weight:600}"
+        ".line{fill:none;stroke-width:2}"
+        f"{_colours(count, 0, '#1f2328', '#d0d7de')}"
+        "@media(prefers-color-scheme:dark){"
+        f"{_colours(count, 1, '#e6edf3', '#3d444d')}}}</style>"
+    )
+
+
+def _colours(count: int, page: int, text: str, grid: str) -> str:
+    lines = [(number, _COLOURS[number % len(_COLOURS)][page]) for number in range(count)]
+    return f"text{{fill:{text}}}.grid{{stroke:{grid}}}" + "".join(
+        f".c{number} .line{{stroke:{colour}}}.c{number} .dot{{fill:{colour}}}"
+        for number, colour in lines
     )
 
 

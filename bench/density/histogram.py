@@ -27,9 +27,14 @@ class Histogram:
         for place, count in other.counts.items():
             self.counts[place] = self.counts.get(place, 0) + count
 
+    @property
+    def total(self) -> int:
+        """How many were counted."""
+        return sum(self.counts.values())
+
     def at(self, part: float) -> float | None:
         """The delay in seconds that this part of all was not above; None when there was none."""
-        left = math.ceil(sum(self.counts.values()) * part)
+        left = math.ceil(self.total * part)
         for place in sorted(self.counts):
             left -= self.counts[place]
             if left <= 0:

@@ -9,6 +9,7 @@ and rate, delays and the curves of linking by server for its most links.
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,9 @@ _DELAYS: Final = (
     ("confirmed", "on disk"),
     ("viewers_1_seen", "in a viewer's model"),
 )
+
+_POINTS: Final = 60
+"""More of them would hide the line."""
 
 _COLUMNS: Final = (
     ("server", "server"),
@@ -96,7 +100,7 @@ def _delays(results: Sequence[Result]) -> str | None:
 
 def _linking(results: Sequence[Result]) -> str | None:
     series = [
-        Series(f"{row['server']}: {word}", [(at_s, linked) for at_s, linked in row[key]])
+        Series(f"{row['server']}: {word}", _thinned(row[key]))
         for row in _largest(results)
         for key, word in ((f"linking{CURVE}", "cold start"), (f"storm{CURVE}", "after a kill"))
         if key in row
@@ -127,6 +131,12 @@ def _drawn(title: str, series: Sequence[Series], across: str, up: str) -> str | 
         linear(up, [y for _, y in points]),
     )
     return chart(title, *axes, series)
+
+
+def _thinned(curve: Sequence[Sequence[Any]]) -> list[Point]:
+    """At most so many points of a curve, the last one among them."""
+    every = math.ceil(len(curve) / _POINTS)
+    return [(at_s, linked) for at_s, linked in curve[::-every][::-1]]
 
 
 def _known(points: Iterable[Sequence[Any]]) -> list[Point]:
