@@ -4,19 +4,26 @@ A cancel scope around every read is the most expensive thing in a server with te
 here a deadline that moves later (as every beat makes it) costs nothing at all. An item is looked at
 when the earliest deadline it ever had comes due, says what its deadline is by then, and is put
 back.
+
+Items wait in slots of time, as in a timing wheel (Varghese and Lauck, "Hashed and Hierarchical
+Timing Wheels", 1987), so that putting one back is an append; a heap orders the slots, of which
+there are few, instead of the items. Within a slot they are looked at in the order of their times.
 """
 
 import heapq
-import math
-from itertools import count
+from math import inf
+from operator import attrgetter
 from typing import Final, Protocol
 
 import trio
 
 GRANULARITY_S: Final = 0.05
-"""Sweeps are at least this far apart, so that many deadlines share one wake-up."""
+"""Sweeps are at least this far apart, so that many deadlines share one wake-up. The length of a slot
+too."""
 
-NOT_SCHEDULED: Final = math.inf
+NOT_SCHEDULED: Final = inf
+
+_scheduled_s: Final = attrgetter("scheduled_s")
 
 
 class Timed(Protocol):
@@ -35,40 +42,47 @@ class Timed(Protocol):
 
 
 class Sweeper:
-    """A heap of items by the time at which to look at them next."""
+    """Items by the time at which to look at them next."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Timed]] = []
-        self._order = count()
+        self._slots: dict[float, list[Timed]] = {}
+        self._order: list[float] = []
+        self._soonest_s = NOT_SCHEDULED
         self._wake = trio.Event()
 
     def __repr__(self) -> str:
-        return f"<Sweeper of {len(self._heap)} deadlines>"
+        return f"<Sweeper of {sum(map(len, self._slots.values()))} deadlines>"
 
     def schedule(self, item: Timed) -> None:
         """Call when an item is new or its deadline may have moved earlier. Later moves need no
         call."""
         at_s = item.deadline_s()
-        if at_s is None or at_s >= item.scheduled_s:
+        before_s = item.scheduled_s
+        if at_s is None or at_s >= before_s:
             return
-        if not self._heap or at_s < self._heap[0][0]:
-            self._wake.set()
         item.scheduled_s = at_s
-        heapq.heappush(self._heap, (at_s, next(self._order), item))
+        slot = at_s // GRANULARITY_S
+        if slot != before_s // GRANULARITY_S:  # else it is there; infinity is in no slot
+            items = self._slots.get(slot)
+            if items is None:
+                self._slots[slot] = [item]
+                heapq.heappush(self._order, slot)
+            else:
+                items.append(item)
+        if at_s < self._soonest_s:
+            self._soonest_s = at_s
+            self._wake.set()
 
     def sweep(self, now_s: float) -> float:
         """Expires everything due by `now_s`; returns when the next look is due (inf: never)."""
-        heap = self._heap
-        while heap and heap[0][0] <= now_s:
-            at_s, _, item = heapq.heappop(heap)
-            if at_s != item.scheduled_s:
-                continue  # it was scheduled anew, earlier
-            item.scheduled_s = NOT_SCHEDULED
-            due_s = item.deadline_s()
-            if due_s is not None and due_s <= now_s:
-                item.expire(now_s)
-            self.schedule(item)
-        return heap[0][0] if heap else NOT_SCHEDULED
+        order, present = self._order, now_s // GRANULARITY_S
+        while order and order[0] <= present:
+            slot = heapq.heappop(order)
+            self._sweep_slot(slot, now_s)
+            if slot == present and not self._has_due(slot, now_s):
+                break
+        self._soonest_s = self._first_s()
+        return self._soonest_s
 
     async def run(self) -> None:
         """Sweeps for ever."""
@@ -77,7 +91,32 @@ class Sweeper:
             next_s = self.sweep(now_s)
             await trio.sleep(GRANULARITY_S)
             self._wake = trio.Event()
-            if self._heap and self._heap[0][0] < next_s:
+            if self._soonest_s < next_s:
                 continue
             with trio.move_on_at(next_s):
                 await self._wake.wait()
+
+    def _sweep_slot(self, slot: float, now_s: float) -> None:
+        # The slot is on no list meanwhile: what is put into it begins another one.
+        for item in sorted(self._slots.pop(slot), key=_scheduled_s):
+            at_s = item.scheduled_s
+            if at_s // GRANULARITY_S != slot:
+                continue  # it was scheduled anew, earlier
+            item.scheduled_s = NOT_SCHEDULED
+            if at_s <= now_s:
+                due_s = item.deadline_s()
+                if due_s is not None and due_s <= now_s:
+                    item.expire(now_s)
+            self.schedule(item)
+
+    def _has_due(self, slot: float, now_s: float) -> bool:
+        return any(item.scheduled_s <= now_s for item in self._slots.get(slot, ()))
+
+    def _first_s(self) -> float:
+        if not self._order:
+            return NOT_SCHEDULED
+        slot = self._order[0]
+        there = (item.scheduled_s for item in self._slots[slot])
+        return min(
+            (at_s for at_s in there if at_s // GRANULARITY_S == slot), default=slot * GRANULARITY_S
+        )
