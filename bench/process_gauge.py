@@ -1,5 +1,7 @@
 """What a process holds now: memory, descriptors, threads, as the kernel counts them. Linux only."""
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +29,21 @@ def held_by(pid: int) -> Held:
     except FileNotFoundError as error:
         raise ProcessLookupError(f"process {pid} has ended") from error
     return Held(*numbers_of(status), descriptors=descriptors, threads=threads_of(status))
+
+
+def held_by_all(pids: Iterable[int]) -> Held:
+    """What these processes hold together; those that have ended meanwhile hold nothing.
+
+    Raises:
+        ProcessLookupError: all of them have ended.
+    """
+    found: list[Held] = []
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            found.append(held_by(pid))
+    if not found:
+        raise ProcessLookupError("the processes have ended")
+    return Held(*(sum(column) for column in zip(*found, strict=True)))
 
 
 def numbers_of(status: str) -> tuple[int, int]:

@@ -10,12 +10,13 @@ real conversation, and the operator forgets an old one, so that there are always
 viewers one watches the fleet and one node from the master's host for some seconds, and goes, and
 comes back; the other asks over TLS for the present and for the past.
 
-Sampled every 5 s: the process's own memory (RssAnon), descriptors, threads, and trio's tasks
-(`bench.counted_master`); descriptors also without those of the agents' links. After the warm-up a
-line is fitted to each (`bench.slopes`). History is compacted once a minute instead of every ten, so
-that an hour holds sixty of the longest work that repeats, and slopes can be told from its ups and
-downs. At the end the master looks for cycles of objects that nobody refers to: how many it finds,
-and what grew of those that it keeps track of, says where to look.
+Sampled every 5 s, of the master and of the processes that it has started: their own memory
+(RssAnon), descriptors and threads, and trio's tasks in the master itself (`bench.counted_master`);
+descriptors also without those of the agents' links. After the warm-up a line is fitted to each
+(`bench.slopes`). History is compacted once a minute instead of every ten, so that an hour holds
+sixty of the longest work that repeats, and slopes can be told from its ups and downs. At the end
+the master looks for cycles of objects that nobody refers to: how many it finds, and what grew of
+those that it keeps track of, says where to look.
 
 Exit code 1: something grows faster than its limit, or it is not what was asked for.
 """
@@ -40,8 +41,9 @@ from bench.churn import Blow, Kind, blows
 from bench.churning_agents import JOIN, STATUS, Order, Status
 from bench.counted_master import CountedMaster, MasterFailedError, counted_master
 from bench.density import identities
+from bench.density.cost import Tree
 from bench.density.load import LoadFailedError
-from bench.process_gauge import held_by
+from bench.process_gauge import held_by_all
 from bench.soak_operator import Operator, Viewers
 from bench.soak_report import Finding, Limit, Row, findings, grown, print_soak, write_samples
 
@@ -126,6 +128,7 @@ class Soak:
         self._given = given
         self._length_s: float = given.minutes * 60
         self._master = master
+        self._processes = Tree(master.pid)
         self._agents = agents
         self._operator = operator
         self._viewers = viewers
@@ -196,7 +199,7 @@ class Soak:
             await trio.sleep_until(began_s + len(self.rows) * SAMPLE_S)
 
     def _values(self, agents: Status, tasks: int) -> dict[str, float]:
-        held = held_by(self._master.pid)
+        held = held_by_all(self._processes.pids())
         return {
             "anonymous_kb": held.anonymous_kb,
             "resident_kb": held.resident_kb,
@@ -238,7 +241,6 @@ def soak(given: argparse.Namespace, root: Path) -> int:
         grown = Counter(master.objects())
         grown.subtract(objects)
         collected = master.collect()
-        uncollected_kb = run.rows[-1].values["anonymous_kb"] - held_by(master.pid).anonymous_kb
         status = agents.status()
     warm_up_s = max(WARM_UP_LEAST_S, given.minutes * 60 * WARM_UP_PART)
     found = findings(run.rows, LIMITS, warm_up_s, COMPACT_S)
@@ -258,7 +260,6 @@ def soak(given: argparse.Namespace, root: Path) -> int:
         "errors": status.errors,
         "objects_grown": dict(grown.most_common(OBJECTS_SHOWN)),
         "collected_objects": collected,
-        "collected_kb": uncollected_kb,
     }
     print_soak(found, summary, as_json=given.json)
     return _code(found, status, given.agents)
@@ -320,7 +321,7 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="heartline-") as root:
             return soak(given, Path(root))
-    except (MasterFailedError, LoadFailedError) as error:
+    except (MasterFailedError, LoadFailedError, ProcessLookupError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

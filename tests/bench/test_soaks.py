@@ -5,6 +5,7 @@ import json
 import os
 import random
 import socket
+import subprocess
 import tomllib
 from collections import Counter
 from collections.abc import Generator
@@ -16,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 
 from bench.churn import PER_H, Kind, blows
-from bench.process_gauge import held_by, numbers_of, threads_of
+from bench.process_gauge import held_by, held_by_all, numbers_of, threads_of
 from bench.slopes import Verdict
 from bench.soak_agent import agent_settings, cadences
 from bench.soak_report import Limit, Row, findings, grown, print_soak, write_samples
@@ -63,6 +64,15 @@ def test_descriptor_that_is_opened_is_counted() -> None:
     before = held_by(os.getpid()).descriptors
     with socket.socket():
         assert held_by(os.getpid()).descriptors == before + 1
+
+
+def test_processes_are_counted_together_without_those_that_have_ended() -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    alone = held_by(os.getpid())
+    together = held_by_all([os.getpid(), ended.pid, os.getpid()])
+    assert together.descriptors == 2 * alone.descriptors
+    assert together.threads == 2 * alone.threads
 
 
 def test_growth_over_the_limit_is_found_after_the_warm_up() -> None:
