@@ -18,8 +18,8 @@ from typing import Final, Protocol
 import trio
 
 GRANULARITY_S: Final = 0.05
-"""Sweeps are at least this far apart, so that many deadlines share one wake-up. The length of a slot
-too."""
+"""Sweeps are at least this far apart, so that many deadlines share one wake-up; and so long is a
+slot."""
 
 NOT_SCHEDULED: Final = inf
 
