@@ -18,8 +18,10 @@ the master's word that its sample is on disk. `late_p99_ms` says how late the lo
 
 --viewers: the dashboard's client and model in N processes watch the whole fleet, first one, then
 all. What they add to the master's CPU, and the delay from a beat's being written to its being in a
-viewer's model, ready to be drawn. --limit: the links beat faster and faster until something gives
-way. --storm: the server is killed and started again, until all links are back.
+viewer's model, ready to be drawn; in turns with nobody watching, before and after. --screen: the
+same delay, to the beat's standing on the screen of a dashboard, of the nodes that it shows.
+--limit: the links beat faster and faster until something gives way. --storm: the server is killed
+and started again, until all links are back.
 
 Compare the ratios: absolute figures differ by machine and hour. One process may hold as many links
 as it may have open files (ulimit -Hn); the load takes several processes, the master --workers.
@@ -79,6 +81,7 @@ def _arguments() -> tuple[argparse.Namespace, Options]:
     parser.add_argument("--storm", action="store_true", help="kill each server, and start it again")
     parser.add_argument("--limit", action="store_true", help="beat faster until it falls behind")
     parser.add_argument("--viewers", type=int, default=0, help="that watch the master (0)")
+    parser.add_argument("--screen", action="store_true", help="and a dashboard in a terminal")
     parser.add_argument("--workers", type=int, help="processes of the master besides its first")
     parser.add_argument(
         "--fleet", type=Path, metavar="DIR", help="keys and master are kept here for other runs"
@@ -98,6 +101,7 @@ def _arguments() -> tuple[argparse.Namespace, Options]:
         given.family_every,
         given.viewers,
         given.workers,
+        given.screen,
         given.storm,
         given.limit,
     )

@@ -21,7 +21,7 @@ from bench.density.figures import (
 from bench.density.limit import find_limit
 from bench.density.load import Load, load
 from bench.density.servers import Server
-from bench.density.viewers import viewers
+from bench.density.viewers import dashboard, viewers
 from shared.clock import wall_ms
 
 SETTLE_PERIODS: Final = 1.0
@@ -31,6 +31,9 @@ LINKING_S: Final = 30.0
 """How long linking may take beyond what the pace of the dials asks for."""
 
 STORM_S: Final = 300.0
+
+SCREEN_S: Final = 5.0
+"""Until a dashboard has imported what it uses for the first time."""
 
 EVENTS_S: Final = 1.0
 """Until the master has stored its last events."""
@@ -50,6 +53,7 @@ class Options(Struct, frozen=True):
     family_every: int = 0
     viewers: int = 0
     workers: int | None = None
+    screen: bool = False
     storm: bool = False
     limit: bool = False
 
@@ -93,8 +97,9 @@ class Bench:
             ) as agents:
                 row = self._linked(server, agents)
                 if given.viewers and server.name == "heartline":
-                    for count in sorted({1, given.viewers}):
-                        row |= self._watched(server, agents, count, float(str(row["cpu_percent"])))
+                    row |= self._all_watched(server, agents, float(str(row["cpu_percent"])))
+                if given.screen and server.name == "heartline":
+                    row |= self._shown()
                 if given.limit:
                     row |= find_limit(
                         server,
@@ -154,10 +159,28 @@ class Bench:
             "false_transitions": self._false(server, since_wall_ms),
         }
 
-    def _watched(
-        self, server: Server, agents: Load, count: int, unwatched_percent: float
+    def _all_watched(
+        self, server: Server, agents: Load, before_percent: float
     ) -> dict[str, object]:
-        """What so many viewers cost the master, and how soon they see a beat."""
+        # What a beat costs drifts with whatever else the machine does: compare with the times just
+        # before and after.
+        figures: dict[str, object] = {}
+        for count in sorted({1, self._given.viewers}):
+            name = f"viewers_{count}"
+            figures |= self._watched(server, agents, count)
+            time.sleep(EVENTS_S)
+            before, began_s = _cpu(server), time.monotonic()
+            time.sleep(self._given.seconds)
+            used = _cpu(server).since(before)
+            after_percent = percent(used.all_s, time.monotonic() - began_s)
+            unwatched_percent = (before_percent + after_percent) / 2
+            watched_percent = float(str(figures[f"{name}_cpu_percent"]))
+            figures[f"{name}_added_percent"] = round(watched_percent - unwatched_percent, 1)
+            before_percent = after_percent
+        return figures
+
+    def _watched(self, server: Server, agents: Load, count: int) -> dict[str, object]:
+        """What the master costs while so many viewers look on, and how soon they see a beat."""
         with viewers(self._folder, count) as looking:
             time.sleep(SETTLE_PERIODS * self._given.period)
             agents.begin()
@@ -169,14 +192,28 @@ class Bench:
             sight, report = looking.report(), agents.report()
             looking_s = looking.cpu_s() - looking_before_s
         name = f"viewers_{count}"
-        cpu_percent = percent(used.all_s, measured_s)
         return {
-            f"{name}_cpu_percent": cpu_percent,
-            f"{name}_added_percent": round(cpu_percent - unwatched_percent, 1),
+            f"{name}_cpu_percent": percent(used.all_s, measured_s),
+            f"{name}_added_percent": "-",
             f"{name}_own_percent": percent(looking_s, measured_s),
             f"{name}_seen_percent": round(sight.beats / max(1, report.beats * count) * 100, 1),
             f"{name}_behind": sight.behind,
             **quantiles(f"{name}_seen", sight.seen),
+        }
+
+    def _shown(self) -> dict[str, object]:
+        """How soon a beat stands on a screen, and what the dashboard costs."""
+        with dashboard(self._folder) as screen:
+            time.sleep(SCREEN_S + SETTLE_PERIODS * self._given.period)
+            screen.begin()
+            began_s = time.monotonic()
+            time.sleep(self._given.seconds)
+            seen, used_s = screen.report()
+            measured_s = time.monotonic() - began_s
+        return {
+            "screen_beats": seen.total,
+            "screen_own_percent": percent(used_s, measured_s),
+            **quantiles("screen", seen),
         }
 
     def _storm(self, server: Server, agents: Load) -> dict[str, object]:

@@ -24,6 +24,7 @@ _DELAYS: Final = (
     ("ack", "acknowledged"),
     ("confirmed", "on disk"),
     ("viewers_1_seen", "in a viewer's model"),
+    ("screen", "on a screen"),
 )
 
 _POINTS: Final = 60

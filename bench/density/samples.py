@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from bench.density.stamps import stamp
+from bench.density.stamps import shown_stamp, stamp
 from bench.history_samples import recordings
 from heartline.demo import hardware
 from heartline.demo.family_samples import family
@@ -20,8 +20,13 @@ _HOSTS: Final = 32
 """Hosts that differ; the agents share them out."""
 
 _SEED: Final = 1
+SHOWN: Final = 50
+"""The first agents of a fleet, whose stamp stands on the screen too: as many as its table shows."""
+
 _GOLDEN: Final = 0.618
 """Steps of the golden section: agents that follow each other are far apart in the recording."""
+
+_PLACE: Final = {metric.name: metric.index for metric in metrics()}
 
 
 class _Pieces(NamedTuple):
@@ -38,7 +43,8 @@ class Samples:
     """Encoded once, and sent by all agents."""
 
     def __init__(self) -> None:
-        self._cores = [core for recording in recordings() for core in _cores(recording.columns)]
+        self._rows = [row for recording in recordings() for row in _rows(recording.columns)]
+        self._cores = [_pieces(row) for row in self._rows]
         wall_s = wall_ms() / 1000
         self._hosts = hosts(_HOSTS, _SEED)
         self._inventories = [
@@ -51,7 +57,10 @@ class Samples:
         recordings, to the end and back, from a place of its own."""
         length = len(self._cores)
         turn, place = divmod(round(agent * length * _GOLDEN) % length + sample, length)
-        pieces = self._cores[length - 1 - place if turn % 2 else place]
+        place = length - 1 - place if turn % 2 else place
+        pieces = self._cores[place]
+        if agent < SHOWN:
+            pieces = _shown(self._rows[place], mono_ms)
         uptime, memory = stamp(mono_ms)
         return b"".join((pieces.head, uptime, pieces.middle, memory, pieces.tail))
 
@@ -65,16 +74,20 @@ class Samples:
         return families[(agent + number) % len(families)]
 
 
-def _cores(columns: dict[str, list[int | None]]) -> Iterator[_Pieces]:
+def _rows(columns: dict[str, list[int | None]]) -> Iterator[Sequence[int | None]]:
     # Without the first sample, which knows no rates.
     known = [columns.get(metric.name, []) for metric in metrics()]
-    for row in itertools.islice(itertools.zip_longest(*known), 1, None):
-        yield _pieces(row)
+    return itertools.islice(itertools.zip_longest(*known), 1, None)
+
+
+def _shown(row: Sequence[int | None], mono_ms: int) -> _Pieces:
+    changed = list(row)
+    changed[_PLACE["cpu_busy_bp"]], changed[_PLACE["memory_used_bp"]] = shown_stamp(mono_ms)
+    return _pieces(changed)
 
 
 def _pieces(row: Sequence[int | None]) -> _Pieces:
-    place = {metric.name: metric.index for metric in metrics()}
-    uptime, memory = place["uptime_s"], place["agent_memory_kib"]
+    uptime, memory = _PLACE["uptime_s"], _PLACE["agent_memory_kib"]
     values = [m.encode_body(value) for value in row]
     header = m.encode_body(row)[: -sum(map(len, values))]
     return _Pieces(

@@ -26,6 +26,18 @@ def stamp(sent_mono_ms: int) -> tuple[bytes, bytes]:
     return _UPTIME.pack(_UINT32, seconds), _MEMORY.pack(_UINT16, _BASE_KIB + milliseconds)
 
 
+def shown_stamp(sent_mono_ms: int) -> tuple[int, int]:
+    """What to send as `cpu_busy_bp` and as `memory_used_bp` so that a screen with whole percents
+    tells it: seconds and hundredths."""
+    seconds, milliseconds = divmod(sent_mono_ms, 1000)
+    return seconds % 100 * 100, milliseconds // 10 * 100
+
+
+def shown_age_ms(cpu_percent: int, memory_percent: int, now_mono_ms: int) -> int:
+    """How old a sample with such a stamp is, to 5 ms: less than a hundred seconds."""
+    return (now_mono_ms - cpu_percent * 1000 - memory_percent * 10 - 5) % 100_000
+
+
 def sent_mono_ms(core: Core) -> int | None:
     """When a sample was sent, on this host's monotonic clock; None: it is not stamped."""
     if core.uptime_s is None or core.agent_memory_kib is None:

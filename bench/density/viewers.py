@@ -46,6 +46,23 @@ class Viewers:
         return sum(map(cpu_s, self._processes.pids))
 
 
+class Dashboard:
+    """One dashboard in a terminal."""
+
+    def __init__(self, process: Ordered) -> None:
+        self._process = process
+
+    def begin(self) -> None:
+        """Forgets what was counted."""
+        self._process.ask("begin")
+
+    def report(self) -> tuple[Histogram, float]:
+        """From a beat's being written to its standing on the screen, of the nodes that do; and the
+        seconds of processor time that the dashboard has used. Both since `begin`."""
+        answers = self._process.ask("report")
+        return merged(answers, "seen"), answers[0]["cpu_s"]
+
+
 @contextmanager
 def viewers(folder: StateFolder, count: int) -> Generator[Viewers]:
     """So many viewers of the master on this folder, for the length of the block.
@@ -53,9 +70,26 @@ def viewers(folder: StateFolder, count: int) -> Generator[Viewers]:
     Raises:
         LoadFailedError: one of them has ended.
     """
-    command = ["-m", "bench.density.viewer", str(folder.root)]
+    with _started("viewer", folder, count) as started:
+        yield Viewers(started)
+
+
+@contextmanager
+def dashboard(folder: StateFolder) -> Generator[Dashboard]:
+    """The dashboard of the master on this folder, for the length of the block.
+
+    Raises:
+        LoadFailedError: it has ended.
+    """
+    with _started("screen", folder, 1) as started:
+        yield Dashboard(started)
+
+
+@contextmanager
+def _started(module: str, folder: StateFolder, count: int) -> Generator[Ordered]:
+    command = ["-m", f"bench.density.{module}", str(folder.root)]
     try:
         with ordered([command] * count) as started:
-            yield Viewers(started)
+            yield started
     except EndedError as error:
         raise LoadFailedError(str(error)) from error

@@ -13,8 +13,8 @@ from bench.density.figures import turned
 from bench.density.histogram import Histogram
 from bench.density.limit import Step
 from bench.density.plots import Result, plots, table
-from bench.density.samples import Samples
-from bench.density.stamps import sent_mono_ms
+from bench.density.samples import SHOWN, Samples
+from bench.density.stamps import sent_mono_ms, shown_age_ms
 from shared.metrics import Core
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -51,7 +51,7 @@ def test_histograms_of_several_processes_add_up() -> None:
 def test_a_sample_tells_when_it_was_sent_and_is_otherwise_the_recorded_one() -> None:
     samples = Samples()
     first, again = (
-        msgspec.msgpack.decode(samples.core(7, 3, mono_ms), type=Core)
+        msgspec.msgpack.decode(samples.core(SHOWN + 7, 3, mono_ms), type=Core)
         for mono_ms in (12_345_067, 98_765_999)
     )
     assert (sent_mono_ms(first), sent_mono_ms(again)) == (12_345_067, 98_765_999)
@@ -61,6 +61,17 @@ def test_a_sample_tells_when_it_was_sent_and_is_otherwise_the_recorded_one() -> 
     assert {
         name for name, value in msgspec.structs.asdict(again).items() if known[name] != value
     } == stamped
+
+
+def test_the_first_agents_show_on_a_screen_when_their_samples_were_sent() -> None:
+    sent_ms = 987_654_321
+    core = msgspec.msgpack.decode(Samples().core(SHOWN - 1, 3, sent_ms), type=Core)
+    assert sent_mono_ms(core) == sent_ms
+    assert core.cpu_busy_bp is not None
+    assert core.memory_used_bp is not None
+    percents = core.cpu_busy_bp / 100, core.memory_used_bp / 100
+    assert percents == (54, 32)
+    assert abs(shown_age_ms(54, 32, sent_ms + 61_500) - 61_500) <= 5
 
 
 def test_what_an_ended_process_had_used_stays_counted() -> None:
