@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from msgspec import Struct
 
+from shared.der import p256_spki
 from shared.errors import IdentityError, RemoteProtocolError
 from shared.messages import Refusal
 from shared.tokens import cluster_of, server_name
@@ -221,14 +222,15 @@ def read_peer(certificate_der: bytes) -> PeerCertificate:
     yet.
 
     Raises:
-        RemoteProtocolError: it is not one of ours: no `heartline:` name in it, or not for clients.
+        RemoteProtocolError: it is not one of ours: no `heartline:` name in it, not for clients, or
+            not of a P-256 key.
     """
     try:
         certificate = x509.load_der_x509_certificate(certificate_der)
         extensions = certificate.extensions
         usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        key_fingerprint = hashlib.sha256(_spki(certificate.public_key())).digest()
+        key_fingerprint = hashlib.sha256(p256_spki(certificate_der)).digest()
     except x509.ExtensionNotFound as error:
         raise RemoteProtocolError(
             Refusal.UNKNOWN, "the certificate has no name or no usage"
