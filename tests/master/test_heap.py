@@ -1,0 +1,90 @@
+"""Memory goes back to the system after a burst of handshakes, and not for a few."""
+
+import platform
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+from trio.testing import MockClock
+
+from master.heap import BURST, LOOK_S, give_back, trim_after_bursts
+
+
+class Door:
+    """Handshakes that are counted, and what was trimmed when."""
+
+    def __init__(self) -> None:
+        self.handshakes = 0
+        self.trimmed_s: list[float] = []
+
+    def trim(self) -> None:
+        self.trimmed_s.append(trio.current_time())
+
+
+@pytest.fixture
+async def door(nursery: trio.Nursery) -> Door:
+    door = Door()
+    door.handshakes = 1000  # those of earlier are not news
+    nursery.start_soon(trim_after_bursts, lambda: door.handshakes, door.trim)
+    await trio.testing.wait_all_tasks_blocked()
+    return door
+
+
+async def test_memory_goes_back_once_after_a_burst(door: Door, autojump_clock: MockClock) -> None:
+    began_s = trio.current_time()
+    door.handshakes += BURST
+    await trio.sleep(5 * LOOK_S)
+    assert door.trimmed_s == [began_s + LOOK_S]
+
+
+async def test_few_handshakes_are_not_worth_it_until_they_are_many(
+    door: Door, autojump_clock: MockClock
+) -> None:
+    door.handshakes += BURST - 1
+    await trio.sleep(5 * LOOK_S)
+    assert door.trimmed_s == []
+    door.handshakes += 1
+    await trio.sleep(2 * LOOK_S)
+    assert len(door.trimmed_s) == 1
+
+
+async def test_burst_that_lasts_is_looked_after_while_it_does(
+    door: Door, autojump_clock: MockClock
+) -> None:
+    for _ in range(30):
+        door.handshakes += BURST
+        await trio.sleep(1)
+    assert 2 <= len(door.trimmed_s) <= 30 / LOOK_S
+
+
+def test_nothing_is_asked_of_a_system_without_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert not give_back()
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", without_the_call)
+    assert not give_back()
+
+
+def without_the_call(name: str | None) -> object:
+    return object()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library keeps nothing")
+def test_what_lies_between_what_stays_goes_back_to_the_system() -> None:
+    blocks = [bytearray(16_000) for _ in range(4_000)]
+    full_kib = own_kib()
+    kept = blocks[::50]
+    del blocks
+    assert give_back()
+    assert own_kib() < full_kib - 40_000
+    assert len(kept) == 80
+
+
+def own_kib() -> int:
+    (line,) = (
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("RssAnon:")
+    )
+    return int(line.split()[1])
