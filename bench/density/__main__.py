@@ -15,6 +15,7 @@ what the kernel did, for both ends of the link (`kernel_kb_per_link`), and what 
 hold at the end (`memory_mb`). Delays are from a beat's being written to its acknowledgement, and to
 the master's word that its sample is on disk. `late_p99_ms` says how late the load itself was, and
 `load_percent` what it used of a core: where they are large, the machine is too small for both.
+`others_percent` is what all other programs used meanwhile, and should be nothing.
 
 --viewers: the dashboard's client and model in N processes watch the whole fleet, first one, then
 all. What they add to the master's CPU, and the delay from a beat's being written to its being in a

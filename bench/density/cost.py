@@ -80,6 +80,14 @@ def cpu_s(pid: int) -> float:
     return time.clock_gettime((~pid << 3) | 2)
 
 
+def machine_s() -> float:
+    """What all processes of this machine have used of its processors since it was started,
+    interrupts and time stolen by other machines included."""
+    ticks = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
+    user, nice, system, _idle, _iowait, irq, softirq, steal = ticks
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+
+
 def kernel_bytes() -> int | None:
     """What the kernel keeps for the sockets of all processes and for watching them: both ends of a
     link on loopback are in it. None: only root may know."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from bench.density.cost import Cpu
+from bench.density.cost import Cpu, machine_s
 from bench.density.figures import CURVE, milliseconds, percent
 from bench.density.load import Load
 from bench.density.servers import Server
@@ -46,6 +46,8 @@ class Step(NamedTuple):
     """The first thread of the one that used most."""
     load_percent: float
     busiest_load_percent: float
+    machine_percent: float
+    """All processes of the machine: what is neither the server's nor the load's is others'."""
 
     @property
     def has_kept_up(self) -> bool:
@@ -58,12 +60,16 @@ class Step(NamedTuple):
 
     def gave_way(self) -> str:
         """What had nothing left."""
-        used = f"server {self.server_percent:g} %, load {self.load_percent:g} % of a core"
+        others_percent = self.machine_percent - self.server_percent - self.load_percent
+        used = (
+            f"server {self.server_percent:g} %, load {self.load_percent:g} %,"
+            f" others {others_percent:.1f} % of a core"
+        )
         if self.busiest_percent >= FULL_PERCENT:
             return f"the server: a thread of it uses {self.busiest_percent:g} % of a core ({used})"
         if self.busiest_load_percent >= FULL_PERCENT:
             return f"the load: a process of it uses {self.busiest_load_percent:g} % ({used})"
-        if self.server_percent + self.load_percent >= FULL_PERCENT * (os.cpu_count() or 1):
+        if self.machine_percent >= FULL_PERCENT * (os.cpu_count() or 1):
             return f"the machine: all processors are used ({used})"
         return f"unknown: processors are free ({used})"
 
@@ -112,9 +118,10 @@ def _step(
 ) -> Step:
     since_wall_ms = time.time_ns() // 1_000_000
     agents.begin()
-    before, load_before_s, began_s = server.tree.by_process(), agents.cpu_s(), time.monotonic()
+    before, load_before_s = server.tree.by_process(), agents.cpu_s()
+    machine_before_s, began_s = machine_s(), time.monotonic()
     time.sleep(seconds)
-    measured_s = time.monotonic() - began_s
+    measured_s, machine_used_s = time.monotonic() - began_s, machine_s() - machine_before_s
     after, load_after_s = server.tree.by_process(), agents.cpu_s()
     report = agents.report()
     used = [now.since(before.get(pid, _NONE)) for pid, now in after.items()]
@@ -130,6 +137,7 @@ def _step(
         percent(max(each.first_thread_s for each in used), measured_s),
         percent(sum(load_s), measured_s),
         percent(max(load_s), measured_s),
+        percent(machine_used_s, measured_s),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from bench.density import identities, servers
-from bench.density.cost import Cpu, kernel_bytes
+from bench.density.cost import Cpu, kernel_bytes, machine_s
 from bench.density.figures import (
     CURVE,
     cpu_figures,
@@ -143,11 +143,12 @@ class Bench:
         time.sleep(SETTLE_PERIODS * self._given.period)
         since_wall_ms = wall_ms()
         agents.begin()
-        before, load_before_s, began_s = _cpu(server), sum(agents.cpu_s()), time.monotonic()
+        before, load_before_s = _cpu(server), sum(agents.cpu_s())
+        machine_before_s, began_s = machine_s(), time.monotonic()
         time.sleep(self._given.seconds)
         used, report = _cpu(server).since(before), agents.report()
-        measured_s = time.monotonic() - began_s
         load_s = sum(agents.cpu_s()) - load_before_s
+        machine_used_s, measured_s = machine_s() - machine_before_s, time.monotonic() - began_s
         has_workers = bool(self._given.workers) and server.name == "heartline"
         return {
             "server": server.name,
@@ -156,6 +157,7 @@ class Bench:
             **delay_figures(report),
             "load_us_per_beat": round(load_s * 1e6 / max(1, report.beats), 1),
             "load_percent": percent(load_s, measured_s),
+            "others_percent": percent(machine_used_s - load_s - used.all_s, measured_s),
             "false_transitions": self._false(server, since_wall_ms),
         }
 

@@ -43,7 +43,7 @@ _COLUMNS: Final = (
     ("ack_p999_ms", "p99.9"),
     ("linked_s", "linked, s"),
     ("storm_s", "storm, s"),
-    ("load_average", "load average"),
+    ("others_percent", "others, % of a core"),
 )
 
 

@@ -19,7 +19,7 @@ from shared.metrics import Core
 
 SVG = "{http://www.w3.org/2000/svg}"
 
-KEPT_UP = Step(1000.0, 990.0, 0.6, 2.0, "0", 80.0, 60.0, 30.0, 30.0)
+KEPT_UP = Step(1000.0, 990.0, 0.6, 2.0, "0", 80.0, 60.0, 30.0, 30.0, 115.0)
 
 RESULT: Result = {
     "server": "C, epoll",
@@ -103,7 +103,7 @@ def test_what_an_ended_process_had_used_stays_counted() -> None:
     [
         (KEPT_UP._replace(acknowledged_p99_s=2.0, busiest_percent=97.0), "the server:"),
         (KEPT_UP._replace(sent_per_s=900.0, busiest_load_percent=99.0), "the load:"),
-        (KEPT_UP._replace(false_transitions="3 late", server_percent=1e5), "the machine:"),
+        (KEPT_UP._replace(false_transitions="3 late", machine_percent=1e5), "the machine:"),
         (KEPT_UP._replace(false_transitions="3 late"), "unknown:"),
     ],
     ids=["server", "load", "machine", "unknown"],
