@@ -1,7 +1,9 @@
 """What agents say goes into the history, and they are told what is on disk.
 
-A beat's sample is confirmed by an `Ack` that is sent anyway; what comes from a spool, by a `Stored`
-of its own. What the history does not take now is not confirmed, and the agent sends it again.
+A beat is acknowledged when its sample is on disk, half a second later at most: one frame says both.
+Where the disk keeps the master waiting, the beat is acknowledged without (`Recorder.is_owed`). What
+comes from a spool is confirmed by a `Stored` of its own. What the history does not take now is not
+confirmed, and the agent sends it again.
 
 Times are the master's (`master.history.anchor`). A time that cannot be is moved to the nearest one
 that can: the sample is real, and an agent that finds a wrong clock in its spool would otherwise
@@ -46,16 +48,18 @@ class Recording:
     def __repr__(self) -> str:
         return f"<Recording of {len(self._anchors)} nodes>"
 
-    def linked(self, node_id: str, hello: m.AgentHello) -> "Recorder":
+    def linked(
+        self, node_id: str, hello: m.AgentHello, confirm: Callable[[], None]
+    ) -> "Recorder":
         """A link of the node begins. Its agent's clock goes on from the last one, if it is the
-        same run."""
+        same run. `confirm` is called when there is more to be confirmed of its beats."""
         run = (clean(hello.boot_id, NAME_LIMIT_CHARACTERS), hello.started_mono_ms)
         anchor = self._anchors.get(node_id)
         if anchor is None or anchor.run != run:
             self._anchors[node_id] = anchor = Anchor(run)
         anchor.linked(self.clock.now_wall_ms())
         allowance = self._allowances.setdefault(node_id, Allowance())
-        return Recorder(self, node_id, anchor, allowance)
+        return Recorder(self, node_id, anchor, allowance, confirm)
 
     def forget(self, node_id: str) -> None:
         """The node is forgotten, and its past too."""
@@ -71,18 +75,22 @@ class Recorder:
         "_allowance",
         "_anchor",
         "_boot_id",
+        "_confirm",
         "_confirmations",
         "_history",
         "_last_run",
         "_node_id",
         "_now_wall_ms",
-        "_on_stored",
         "_started_mono_ms",
-        "_take",
     )
 
     def __init__(
-        self, recording: Recording, node_id: str, anchor: Anchor, allowance: Allowance
+        self,
+        recording: Recording,
+        node_id: str,
+        anchor: Anchor,
+        allowance: Allowance,
+        confirm: Callable[[], None],
     ) -> None:
         self._history = recording.history
         self._now_wall_ms = recording.clock.now_wall_ms
@@ -91,8 +99,7 @@ class Recorder:
         self._allowance = allowance
         self._boot_id, self._started_mono_ms = self._last_run = anchor.run
         self._confirmations = Confirmations()
-        self._on_stored = self._confirmations.stored_next
-        self._take = recording.history.take
+        self._confirm = confirm
 
     def __repr__(self) -> str:
         return f"<Recorder of {self._node_id}, {self._confirmations!r}>"
@@ -107,9 +114,14 @@ class Recorder:
         """The number of the last beat of this link; 0: there was none."""
         return self._confirmations.last
 
-    def beat(self, beat: m.Beat, core: bytes, now_s: float) -> int:
-        """A beat has arrived; `core` is its sample, checked. Returns what is to be confirmed with
-        it: `stored`."""
+    @property
+    def is_owed(self) -> bool:
+        """Whether a beat has arrived whose sample is not on disk yet."""
+        return self._confirmations.is_waiting
+
+    def beat(self, beat: m.Beat, core: bytes, now_s: float) -> bool:
+        """A beat has arrived; `core` is its sample, checked. Returns whether it was taken, and will
+        be confirmed; else it is to be acknowledged now."""
         sequence = beat.sequence
         at_wall_ms = self._anchor.beat(beat.mono_ms, self._now_wall_ms())
         if (
@@ -118,7 +130,7 @@ class Recorder:
             or not self._allowance.take(1, now_s)
         ):
             self._confirmations.refused(sequence)
-            return self._confirmations.upto
+            return False
         sample = Sample(
             self._node_id,
             self._boot_id,
@@ -129,12 +141,12 @@ class Recorder:
             core,
             is_late=False,
         )
-        if self._take(sample, self._on_stored):
+        if self._history.take(sample, self._one_stored):
             self._confirmations.taken(sequence)
-        else:
-            self._allowance.give_back(1)
-            self._confirmations.refused(sequence)
-        return self._confirmations.upto
+            return True
+        self._allowance.give_back(1)
+        self._confirmations.refused(sequence)
+        return False
 
     def replay(self, replay: m.Replay, now_s: float, post: Callable[[m.Stored], None]) -> int:
         """Samples from the spool. When those that were taken are on disk, `post` is given the
@@ -163,7 +175,7 @@ class Recorder:
                 clean_core(each.core),
                 is_late=True,
             )
-            if not self._take(sample, answer.one_stored):
+            if not self._history.take(sample, answer.one_stored):
                 self._allowance.give_back(len(samples) - place)
                 break
             answer.awaits(each.sequence)
@@ -201,6 +213,10 @@ class Recorder:
         """Samples from the spool are on disk; some of them may have been refused as beats."""
         if boot_id == self._boot_id:
             self._confirmations.came_again(first, last)
+
+    def _one_stored(self) -> None:
+        self._confirmations.stored_next()
+        self._confirm()
 
     def _times(self, monos_ms: list[int]) -> list[int]:
         # When these were, by the master's clock: none later than now, none older than can be, and

@@ -34,13 +34,16 @@ from master.store import StoreError
 from shared import messages as m
 from shared.absence import Process
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
-from shared.liveness import BeatArrived, Evidence, Joined, LinkBroke, SaidGoodbye
+from shared.liveness import BeatArrived, Evidence, Joined, LinkBroke, Orphaned, SaidGoodbye
 from shared.messages import Parting
 from shared.settings import LinkSettings
 from shared.text import NAME_LIMIT_CHARACTERS, clean
 
 ALIVE_PERIODS: Final = 1.5
 """A link that has spoken within so many periods was alive when another took its place."""
+
+LATE_S: Final = 0.5
+"""How often it is looked after beats that wait to be acknowledged because of the disk."""
 
 SHUNNED_S: Final = WINDOW_S
 """How long an agent that broke the protocol has to stay away: what a session may cost in a window,
@@ -93,9 +96,14 @@ class Sessions:
         return f"<Sessions {self.roster!r}>"
 
     async def run(self) -> None:
-        """Until it is cancelled, for ever; then every link is closed, and nothing said."""
+        """Acknowledges what the disk is late with, for ever; when it is cancelled, closes every
+        link, and says nothing."""
         try:
-            await trio.sleep_forever()
+            while True:
+                await trio.sleep(LATE_S)
+                if self.recording.history.is_behind(trio.current_time()):
+                    for session in self.roster:
+                        session.acknowledge_at_last()
         finally:
             for session in self.roster:
                 session.abandon()
@@ -188,7 +196,7 @@ class AgentSession(Session):
         """Takes the node's place, and whatever arrives from now on. When the link ends, the
         registry is told how; when it is the master that ends, it is not."""
         sessions, node = self._sessions, self.node
-        self._recorder = sessions.recording.linked(node.node_id, hello)
+        self._recorder = sessions.recording.linked(node.node_id, hello, self.confirm)
         node.spool_heard_s = self.link.heard_s
         sessions.roster.enter(self)
         if self.ended is None and not sessions.still_admits(node):
@@ -215,6 +223,20 @@ class AgentSession(Session):
         else:
             self._take_all(messages)
 
+    def orphaned(self) -> None:
+        """The worker that held the link has ended: nothing is said of the node, which is awaited.
+        See `master.relayed.Orphan`."""
+        sessions, now_s = self._sessions, trio.current_time()
+        if not self._is_live:
+            return
+        self._is_live = False
+        self.link.on_broken = None
+        self.link.break_off("a worker of the master ended")
+        sessions.roster.leave(self)
+        if sessions.give_up(self):
+            sessions.registry.outages.orphaned(self.node, now_s)
+            sessions.registry.apply(self.node, Orphaned("a worker of the master ended"), now_s)
+
     def stop(self) -> None:
         self._over(None)
 
@@ -233,10 +255,15 @@ class AgentSession(Session):
             self._sessions.context.spawn(self._learn_that_it_broke)
 
     def confirm(self) -> None:
-        """Acknowledges the last beat once more, if there is something to say with it."""
+        """Acknowledges the last beat, with what is on disk of all of them."""
         recorder = self._recorder
-        if recorder.stored:
+        if recorder.last_beat:
             self.link.post(m.Ack(recorder.last_beat, recorder.stored))
+
+    def acknowledge_at_last(self) -> None:
+        """The disk keeps everybody waiting: acknowledges a beat whose sample is not on it yet."""
+        if self._recorder.is_owed:
+            self.confirm()
 
     def blocked(self) -> None:
         self._sessions.context.sweeper.schedule(self)
@@ -342,7 +369,8 @@ class AgentSession(Session):
         arrived = BeatArrived(beat.mono_ms / 1000, beat.next_in_ms / 1000, node.period_ms / 1000)
         registry.apply(node, arrived, now_s)
         registry.seen(node, now_s)
-        self.link.post(m.Ack(beat.sequence, self._recorder.beat(beat, core, now_s)))
+        if not self._recorder.beat(beat, core, now_s):
+            self.confirm()
 
     def _family(self, sample: m.FamilySample) -> None:
         cleaned = clean_family(sample)

@@ -246,7 +246,8 @@ class Beat(Message, frozen=True, array_like=True, gc=False):
 
 
 class Ack(Message, frozen=True, array_like=True, gc=False):
-    """Master → agent: the beat with this sequence number has arrived."""
+    """Master → agent: the beat with this sequence number has arrived. Sent when its sample is in
+    durable history, which takes half a second, or without, when that takes longer than a second."""
 
     kind: ClassVar[int] = 17
     sequence: Count

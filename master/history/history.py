@@ -34,6 +34,9 @@ from shared.messages import FamilySample
 from shared.settings import HistorySettings
 
 COMMIT_S: Final = 0.5
+BEHIND_S: Final = 2 * COMMIT_S
+"""From the beginning of one commit until the next one is late."""
+
 RETRY_S: Final = 2.0
 """Until a disk that has refused something is asked again."""
 
@@ -67,6 +70,9 @@ class History:
         self._waiting = Waiting()
         self._commit_lock = trio.Lock()
         self._upkeep = Upkeep(files, settings, now_wall_ms)
+        self._is_committing = False
+        self._begun_s = -math.inf
+        """When the last commit that the disk took was begun."""
         self._refusing = set[str]()
         self._no_repair_until_s = -math.inf
         self._families: dict[tuple[str, str], int] = {}
@@ -113,13 +119,11 @@ class History:
         One that is there already is not stored again, and confirmed with the next commit. False:
         there is no room, nothing will be stored and nothing confirmed.
         """
-        if self.has(sample.node_id, sample.boot_id, sample.sequence):
-            self._waiting.add(None, on_stored)
-            return True
-        if self._waiting.is_full:
+        known = self._known.intervals(sample.node_id, sample.boot_id)
+        if self._waiting.is_full and sample.sequence not in known:
             return False
-        self._known.intervals(sample.node_id, sample.boot_id).add(sample.sequence)
-        self._waiting.add(sample, on_stored)
+        is_new = known.add(sample.sequence)
+        self._waiting.add(sample if is_new else None, on_stored)
         return True
 
     def take_lost(self, lost: LostSamples, on_stored: OnStored) -> bool:
@@ -160,6 +164,11 @@ class History:
             nursery.start_soon(self._commit_for_ever)
             nursery.start_soon(self._keep_up_for_ever)
             nursery.start_soon(self._check_structure)
+
+    def is_behind(self, now_s: float) -> bool:
+        """Whether something that was taken has been waiting for the disk for longer than a commit
+        takes where all is well."""
+        return bool(self._waiting or self._is_committing) and now_s - self._begun_s > BEHIND_S
 
     async def flush(self) -> bool:
         """Commits all that waits now; False when the disk refuses it, and it goes on waiting."""
@@ -227,6 +236,7 @@ class History:
         """How many were stored; 0 when the disk refuses them."""
         # Under the lock. A cancellation while the batch is on no queue would lose it.
         batch = self._waiting.next_batch()
+        self._is_committing, begun_s = True, trio.current_time()
         try:
             with trio.CancelScope(shield=True):
                 await self._files.write(partial(self._writer.write, taken=batch.taken))
@@ -234,9 +244,12 @@ class History:
             self._waiting.put_back(batch)
             await self._refused("samples", error)
             return 0
+        finally:
+            self._is_committing = False
+        self._begun_s = begun_s
         self._writer.stored()
         self._accepted("samples")
-        batch.tell()
+        await batch.tell()
         return len(batch.entries)
 
     async def _refused(self, what: str, error: sqlite3.Error) -> None:

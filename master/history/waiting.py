@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+import trio
+
 from master.history.taken import Taken, size_bytes
 
 LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -13,6 +15,9 @@ nothing is taken, and so nothing confirmed: agents keep it."""
 
 BATCH_BYTES: Final = 8 * 1024 * 1024
 """What is committed at once: little enough to find room on a disk that is nearly full."""
+
+TOLD_AT_ONCE: Final = 128
+"""Beats that are acknowledged before other tasks get their turn."""
 
 OnStored: TypeAlias = Callable[[], None]
 
@@ -33,11 +38,13 @@ class Batch:
         """What is to be stored, in order of arrival."""
         return [taken for taken, _ in self.entries if taken is not None]
 
-    def tell(self) -> None:
-        """It is on disk: tells all who want to know."""
-        for _, on_stored in self.entries:
+    async def tell(self) -> None:
+        """It is on disk: tells all who want to know. Cancellation waits until that is done."""
+        for told, (_, on_stored) in enumerate(self.entries, 1):
             if on_stored is not None:
                 on_stored()
+            if told % TOLD_AT_ONCE == 0:
+                await trio.lowlevel.cancel_shielded_checkpoint()
 
 
 class Waiting:
