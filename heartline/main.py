@@ -56,6 +56,9 @@ SECTIONS: Final[dict[str, dict[str, Entry]]] = {
 
 _ENTRIES: Final = {name: entry for table in SECTIONS.values() for name, entry in table.items()}
 
+_INTERNAL: Final = {"worker": Entry("daemons", "Hold links for a master.")}
+"""Started by other commands, and by nobody else."""
+
 
 class Commands(click.Group):
     """The commands of `SECTIONS`, each loaded when it is asked for."""
@@ -66,7 +69,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Loads one command; None when there is none of that name."""
-        entry = _ENTRIES.get(cmd_name)
+        entry = _ENTRIES.get(cmd_name) or _INTERNAL.get(cmd_name)
         if entry is None:
             return None
         module = import_module(f"heartline.commands.{entry.module}")
@@ -91,7 +94,8 @@ class Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Refuses an unknown command with the one that was probably meant."""
         name = args[0]
-        if name not in _ENTRIES and not name.startswith("-") and not ctx.resilient_parsing:
+        is_known = name in _ENTRIES or name in _INTERNAL
+        if not is_known and not name.startswith("-") and not ctx.resilient_parsing:
             import difflib  # noqa: PLC0415 - only an error needs it
 
             close = difflib.get_close_matches(name, _ENTRIES, n=1)

@@ -5,21 +5,18 @@ started again, nor an agent whose node is up. `close` stops what was started her
 so that whoever is linked to it can say goodbye.
 """
 
-import os
 import sys
-import sysconfig
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-import heartline
 from agent.identity import IdentityFolder
 from heartline.bell import Bell, Departure
 from heartline.control import Control
 from heartline.exits import NotFoundError, UnreachableError
+from heartline.import_path import import_path
 from heartline.running import RunningMaster, running_master
 from heartline.supervision import Keeper, Service
 from shared import messages as m
@@ -121,7 +118,7 @@ class Stack:
         """Runs a module of this program as a child; `hear` is told each line that it prints."""
         command = (sys.executable, "-P", "-m", module, "--data", str(self.folder.root), *flags)
         log = self.folder.logs_dir / f"{name}.log"
-        self._keep(Service(name, command, log, _import_path()), hear)
+        self._keep(Service(name, command, log, import_path()), hear)
 
     def close(self) -> None:
         """Stops what `start` started, the last first. Bounded by `supervision.STOP_S` for each."""
@@ -152,7 +149,7 @@ class Stack:
             name=name,
             command=command,
             log=self.folder.logs_dir / f"{name}.log",
-            environment=_import_path() | dict(environment or {}),
+            environment=import_path() | dict(environment or {}),
         )
 
     def _changed(self) -> None:
@@ -220,16 +217,3 @@ def local(address: Address) -> Address:
     if not address.is_everywhere:
         return address
     return Address("::1" if ":" in address.host else "127.0.0.1", address.port)
-
-
-def _import_path() -> dict[str, str]:
-    """Lets a child find these packages where they are not installed: run from a checkout.
-
-    The children, and theirs, do not import from the working folder: an `agent` or `master` that
-    lies there is somebody else's.
-    """
-    root = str(Path(heartline.__file__).resolve().parents[1])
-    if root in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
-        return {"PYTHONSAFEPATH": "1"}
-    existing = [path for path in (os.environ.get("PYTHONPATH"),) if path]
-    return {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join([*existing, root])}

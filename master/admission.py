@@ -10,9 +10,12 @@ others'.
 import ipaddress
 import math
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from msgspec import Struct
+
+from shared.settings import MasterSettings
 
 RESERVE_PER_MEMBER: Final = 2
 """Connections at once, and handshakes a second, per member: one that has just been cut and its
@@ -34,6 +37,24 @@ class AdmissionLimits(Struct, frozen=True):
     connections: int = 256
     connections_per_address: int = 16
     handshakes_per_s: float = 50.0
+
+    def shared_by(self, doors: int) -> "AdmissionLimits":
+        """The limits of each of several doors, between which the kernel spreads the peers: what
+        holds for all strangers together is divided."""
+        return AdmissionLimits(
+            max(1, round(self.connections / doors)),
+            self.connections_per_address,
+            max(1.0, self.handshakes_per_s / doors),
+        )
+
+
+def admission_limits(settings: MasterSettings) -> AdmissionLimits:
+    """The limits as they are set."""
+    return AdmissionLimits(
+        settings.unauthenticated_connections,
+        settings.unauthenticated_connections_per_address,
+        settings.handshakes_per_s,
+    )
 
 
 class Ticket(Struct, frozen=True):
@@ -93,6 +114,8 @@ class Admission:
         self._reserved = 0
         self._reserves: dict[str, _Reserve] = {}
         self._homes: dict[str, str] = {}
+        self.on_members: Callable[[str, int], None] | None = None
+        """Called with a group of addresses and how many members are there now, when it changes."""
         self._stranger_bucket = _Bucket(limits.handshakes_per_s, now_s)
         self._reserved_bucket = _Bucket(limits.handshakes_per_s * RESERVED_RATE_FACTOR, now_s)
 
@@ -149,14 +172,30 @@ class Admission:
             return
         self.forget(identity)
         self._homes[identity] = group
-        self._reserves.setdefault(group, _Reserve()).members += 1
+        self._count_member(group, 1)
 
     def forget(self, identity: str) -> None:
         """No longer a member, or elsewhere now."""
         group = self._homes.pop(identity, None)
         if group is not None:
-            self._reserves[group].members -= 1
+            self._count_member(group, -1)
+
+    def members(self) -> dict[str, int]:
+        """How many members of the cluster were last seen in each group of addresses."""
+        return {group: reserve.members for group, reserve in self._reserves.items()}
+
+    def set_members(self, members: Mapping[str, int]) -> None:
+        """Takes the numbers of these groups from elsewhere, where identities are known."""
+        for group, count in members.items():
+            self._reserves.setdefault(group, _Reserve()).members = count
             self._drop_empty(group)
+
+    def _count_member(self, group: str, change: int) -> None:
+        reserve = self._reserves.setdefault(group, _Reserve())
+        reserve.members += change
+        if self.on_members is not None:
+            self.on_members(group, reserve.members)
+        self._drop_empty(group)
 
     def _has_room(self, reserve: _Reserve, now_s: float) -> bool:
         most = self._limits.connections * RESERVED_CONNECTIONS_FACTOR

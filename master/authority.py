@@ -7,6 +7,7 @@ refuses to start when group or others could have read them.
 import datetime as dt
 import logging
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +16,7 @@ import trio
 from shared.certificates import CertificateAuthority
 from shared.errors import IdentityError, reason_of
 from shared.private_files import private_folder, read_private, write_private
-from shared.tls import load_leaf, master_context
+from shared.tls import master_context
 
 LEAF_LIFE: Final = dt.timedelta(days=90)
 LEAF_ROTATION_S: Final = 30 * 86400.0
@@ -58,18 +59,25 @@ def open_authority(folder: Path, now: dt.datetime) -> tuple[CertificateAuthority
     return CertificateAuthority.load(key_pem, read_private(certificate_path)), False
 
 
+def new_leaf(authority: CertificateAuthority, now: dt.datetime) -> tuple[bytes, bytes]:
+    """A fresh key and certificate for the master's port, both PEM."""
+    return authority.issue_master(now, LEAF_LIFE)
+
+
 def port_context(authority: CertificateAuthority, now: dt.datetime) -> ssl.SSLContext:
     """The TLS context of the master's port, with a fresh leaf."""
-    return master_context(authority.certificate_pem(), *authority.issue_master(now, LEAF_LIFE))
+    return master_context(authority.certificate_pem(), *new_leaf(authority, now))
 
 
-async def rotate_leaf(authority: CertificateAuthority, context: ssl.SSLContext) -> None:
-    """Gives the port a new certificate every thirty days, for ever."""
+async def rotate_leaf(
+    authority: CertificateAuthority, show: Callable[[bytes, bytes], None]
+) -> None:
+    """Has the port `show` a new key and certificate every thirty days, for ever."""
     wait_s = LEAF_ROTATION_S
     while True:
         await trio.sleep(wait_s)
         try:
-            load_leaf(context, *authority.issue_master(dt.datetime.now(dt.UTC), LEAF_LIFE))
+            show(*new_leaf(authority, dt.datetime.now(dt.UTC)))
         except OSError as error:  # no descriptor to spare, say; the old one has two months left
             _log.error(
                 "the master's own certificate was not renewed", extra={"error": reason_of(error)}

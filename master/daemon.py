@@ -21,7 +21,6 @@ serve
 """
 
 import datetime as dt
-import gc
 import json
 import logging
 import os
@@ -36,12 +35,13 @@ from typing import Final, TypeAlias, TypeVar
 import trio
 from msgspec.structs import replace
 
-from master.admission import Admission, AdmissionLimits
+from master.admission import Admission, admission_limits
 from master.attention import Attention
 from master.audit import Audit
-from master.authority import open_authority, port_context, rotate_leaf
+from master.authority import new_leaf, open_authority, port_context, rotate_leaf
 from master.backup import back_up
 from master.canary import Canary
+from master.collector import calm_collector
 from master.context import Context
 from master.descriptors import raise_ceiling
 from master.enrolment import Enrolment, load_identities
@@ -54,16 +54,25 @@ from master.history.queries import Queries
 from master.history.steady_clock import SteadyClock
 from master.identities import AGENT
 from master.joining import join_command
-from master.listener import accept_local, accept_tls, bind, bind_local, bound_address
+from master.listener import (
+    accept_local,
+    accept_tls,
+    bind,
+    bind_local,
+    bind_shared,
+    bound_address,
+)
 from master.past_requests import PastRequests
 from master.readiness import Readiness
 from master.recording import Recording
 from master.registry import Registry
+from master.relay import Leaf
 from master.requests import Requests
 from master.sessions import Sessions
 from master.store import RETRY_S, RunSync, Store, StoreError
 from master.sweeper import Sweeper
 from master.viewing import Viewers
+from master.workers import Command, Workers
 from shared import service_manager
 from shared.addresses import parse_address
 from shared.attentive import AttentiveClock, tell_of_stalls
@@ -76,6 +85,7 @@ from shared.only_one import only_one
 from shared.paths import StateFolder
 from shared.private_files import write_private
 from shared.settings import HistorySettings, LinkSettings, MasterSettings, Settings, changes
+from shared.tls import load_leaf
 
 FIRST_TOKEN_LIFE_S: Final = 3600
 FIRST_TOKEN_USES: Final = 100
@@ -88,12 +98,10 @@ CONFIRM_S: Final = 1.0
 """How long a stopping master waits for the disk, to confirm to agents what it has of them. What is
 not confirmed they send to the next one, which has it already."""
 
-GC_THRESHOLDS: Final = (50_000, 20, 1000)
-"""With ten thousand tasks alive the collector's defaults cost up to half of the processor and all
-of the 99th percentile of latency."""
-
 PRIVATE_UMASK: Final = 0o077
 """What the master writes is its user's alone, also what SQLite puts beside the database."""
+
+NO_COMMAND: Final = Command((), {})
 
 AnySettings = TypeVar("AnySettings", MasterSettings, LinkSettings, HistorySettings)
 
@@ -115,8 +123,10 @@ def run(
     *,
     reload: Reload | None = None,
     print_line: Callable[[str], None] = _print_at_once,
+    worker_command: Command = NO_COMMAND,
 ) -> int:
     """Runs a master on `folder` until SIGTERM or SIGINT; returns the exit code, 0.
+    `worker_command` starts a worker, when the settings ask for some.
 
     Raises:
         UserError: it cannot start: another master runs on the folder, an address is taken, …
@@ -133,8 +143,8 @@ def run(
         stack.callback(history.close)
         audit = Audit(folder.audit, wall_ms)
         stack.callback(audit.close)
-        listeners = bind(settings.master.listen, settings.master.backlog)
-        for sock in listeners:
+        shares = _bind(settings.master)
+        for sock in (sock for share in shares for sock in share):
             stack.callback(sock.close)
         stack.callback(folder.master_json.unlink, missing_ok=True)
         local = bind_local(folder.socket)
@@ -152,11 +162,12 @@ def run(
         trio.run(
             partial(
                 master.serve,
-                listeners,
+                shares,
                 local,
                 is_first_start=is_new,
                 reload=reload,
                 print_line=print_line,
+                worker_command=worker_command,
             ),
             clock=master.clock,
         )
@@ -195,24 +206,30 @@ class Master:
 
     async def serve(
         self,
-        listeners: list[socket.socket],
+        shares: list[list[socket.socket]],
         local: socket.socket,
         *,
         is_first_start: bool,
         reload: Reload | None,
         print_line: Callable[[str], None],
+        worker_command: Command = NO_COMMAND,
     ) -> None:
         """Serves until a signal says stop; then tells every link, and waits for what is unsaved.
+
+        `shares` are the listening sockets: one share, or one for each of the workers that are set.
 
         Signals are heeded from the first moment on: one that comes too early waits its turn.
 
         Raises:
             UserError: the database is damaged.
         """
+        listeners = shares[0]
         try:
             with trio.open_signal_receiver(*_heeded_signals()) as signals:
                 async with trio.open_nursery() as nursery:
                     parts = self.assemble(nursery)
+                    if self.settings.workers:
+                        self._employ(nursery, worker_command, shares, parts)
                     self._describe(nursery, listeners)
                     await self._announce(listeners, parts, is_first_start, print_line)
                     stopping = trio.Event()
@@ -222,7 +239,7 @@ class Master:
                         service_manager.notify(service_manager.READY)
                         await stopping.wait()
                         door.cancel_scope.cancel()
-                    for sock in (*listeners, local):
+                    for sock in (*(sock for share in shares for sock in share), local):
                         sock.close()
                     await parts.stop()
                     nursery.cancel_scope.cancel()
@@ -283,6 +300,19 @@ class Master:
         nursery.start_soon(sessions.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 
+    def _employ(
+        self,
+        nursery: trio.Nursery,
+        command: Command,
+        shares: list[list[socket.socket]],
+        parts: "Parts",
+    ) -> None:
+        leaf = new_leaf(self.authority, dt.datetime.now(dt.UTC))
+        parts.workers = Workers(
+            command, shares, parts.entry, Leaf(self.authority.certificate_pem(), *leaf)
+        )
+        nursery.start_soon(parts.workers.run)
+
     def _describe(self, nursery: trio.Nursery, listeners: list[socket.socket]) -> None:
         """Writes where this master listens: as soon as the disk takes it, for to watch comes
         first."""
@@ -322,15 +352,17 @@ class Master:
         parts: "Parts",
     ) -> None:
         # Connections live in `nursery`: when the door closes, they stay to be told.
-        tls = port_context(self.authority, dt.datetime.now(dt.UTC))
         ceiling = raise_ceiling()
-        for sock in listeners:
-            door.start_soon(accept_tls, sock, tls, parts.entry, nursery, ceiling)
+        if parts.workers is None:
+            tls = port_context(self.authority, dt.datetime.now(dt.UTC))
+            for sock in listeners:
+                door.start_soon(accept_tls, sock, tls, parts.entry, nursery, ceiling)
+            door.start_soon(rotate_leaf, self.authority, partial(load_leaf, tls))
+        else:
+            door.start_soon(rotate_leaf, self.authority, parts.workers.renew_leaf)
         door.start_soon(accept_local, local, parts.entry, nursery)
-        door.start_soon(rotate_leaf, self.authority, tls)
         nursery.start_soon(service_manager.keep_alive)
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
+        calm_collector()
 
     async def _heed(
         self,
@@ -381,12 +413,16 @@ class Parts:
         self.entry: Final = entry
         self.enrolment: Final = entry.enrolment
         self.context: Final = entry.context
+        self.workers: Workers | None = None
+        """Those who hold the links; None: this process does."""
 
     def change(self, settings: MasterSettings, link: LinkSettings, *, period_changed: bool) -> None:
         """Other settings from now on, as far as they can be changed at run time."""
         self.context.settings, self.context.link = settings, link
         self.context.events.kept = settings.events_kept
         self.entry.admission.change(admission_limits(settings))
+        if self.workers is not None:
+            self.workers.change(settings, link)
         self.entry.sessions.roster.reschedule()
         self.entry.viewers.roster.reschedule()
         if period_changed:
@@ -395,6 +431,8 @@ class Parts:
     async def stop(self) -> None:
         """Confirms what is on disk, says goodbye to every link, gives them `STOP_S` to read it,
         and saves."""
+        if self.workers is not None:
+            self.workers.shut_door()
         self.entry.registry.outages.stopping()
         await self._confirm()
         rosters = (self.entry.sessions.roster, self.entry.viewers.roster)
@@ -403,6 +441,8 @@ class Parts:
         with trio.move_on_after(STOP_S):
             for roster in rosters:
                 await roster.wait_empty()
+        if self.workers is not None:
+            await self.workers.stop()
         await self.entry.registry.save()
         await self.entry.registry.outages.stop()
         self.context.events.record("master-stopped")
@@ -422,6 +462,12 @@ class Parts:
             await is_done.wait()
 
 
+def _bind(settings: MasterSettings) -> list[list[socket.socket]]:
+    if settings.workers:
+        return bind_shared(settings.listen, settings.backlog, settings.workers)
+    return [bind(settings.listen, settings.backlog)]
+
+
 def _on_clock_set(events: EventLog, by_ms: int) -> None:
     by_s = abs(by_ms) / 1000
     how = "forward, or its host was suspended" if by_ms > 0 else "back"
@@ -432,14 +478,6 @@ def _on_clock_set(events: EventLog, by_ms: int) -> None:
 def _on_stall(events: EventLog, missed_s: float) -> None:
     _log.warning("the master was stalled", extra={"missed_s": round(missed_s, 2)})
     events.record("master-stalled", text=f"for {missed_s:.1f} s; no node is judged by them")
-
-
-def admission_limits(settings: MasterSettings) -> AdmissionLimits:
-    return AdmissionLimits(
-        settings.unauthenticated_connections,
-        settings.unauthenticated_connections_per_address,
-        settings.handshakes_per_s,
-    )
 
 
 async def _write_in_time(path: Path, data: bytes) -> None:

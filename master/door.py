@@ -35,7 +35,10 @@ _log: Final = logging.getLogger(__name__)
 class Behind(Protocol):
     """What is behind the door."""
 
-    admission: Admission
+    @property
+    def admission(self) -> Admission:
+        """How many strangers may knock at once."""
+        ...
 
     @property
     def handshake_timeout_s(self) -> float:

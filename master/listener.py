@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import struct
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
@@ -29,6 +30,9 @@ OUT_OF_RESOURCES_S: Final = 1.0
 """Pause when there is no descriptor or memory left: connections that end free some."""
 
 LOCAL_BACKLOG: Final = 64
+
+_CAN_SHARE: Final = sys.platform.startswith("linux")
+"""Elsewhere SO_REUSEPORT does not spread connections."""
 
 _OUT_OF_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PEER_GONE: Final = frozenset(
@@ -69,6 +73,33 @@ def bind(listen: Iterable[str], backlog: int) -> list[socket.socket]:
             sock.close()
         raise
     return sockets
+
+
+def bind_shared(listen: Iterable[str], backlog: int, count: int) -> list[list[socket.socket]]:
+    """`count` times what `bind` makes, on the same ports: the kernel spreads connections over them.
+
+    Raises:
+        UserError: as `bind`; this system cannot do it.
+    """
+    if not _CAN_SHARE:
+        raise UserError("--workers needs Linux: here, one process has to do")
+    # Whoever shares a port shares it with any process of the same user: so first without.
+    first = bind(listen, backlog)
+    addresses = [(sock.family, sock.getsockname()) for sock in first]
+    for sock in first:
+        sock.close()
+    shares: list[list[socket.socket]] = []
+    try:
+        for _ in range(count):
+            shares.append([])
+            for family, sockaddr in addresses:
+                address = Address(str(sockaddr[0]), int(sockaddr[1]))
+                shares[-1].append(_listen(family, sockaddr, address, backlog, is_shared=True))
+    except UserError:
+        for sock in (sock for share in shares for sock in share):
+            sock.close()
+        raise
+    return shares
 
 
 def bound_address(sock: socket.socket) -> str:
@@ -207,11 +238,18 @@ def _bind_everywhere(port: int, backlog: int) -> list[socket.socket]:
 
 
 def _listen(
-    family: int, sockaddr: tuple[object, ...], address: Address, backlog: int
+    family: int,
+    sockaddr: tuple[object, ...],
+    address: Address,
+    backlog: int,
+    *,
+    is_shared: bool = False,
 ) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         sock.bind(sockaddr)

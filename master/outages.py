@@ -137,6 +137,16 @@ class Outages:
         if away is not None and away.unlinked_s is None:
             away.unlinked_s = now_s
 
+    def orphaned(self, node: Node, now_s: float) -> None:
+        """The node's link has ended with the worker that held it: as in a restart of the master, it
+        was away if it does not come back soon."""
+        self.unlinked(node, now_s)
+        if node.node_id not in self._away:
+            process = self._processes.get(node.node_id)
+            away = self._begun(node, How.UNSEEN, "", process, now_s)
+            away.orphaned_s = now_s
+            self._away[node.node_id] = away
+
     def changed(self, node: Node, before: State, after: Liveness, now_s: float) -> None:
         """The node's state has changed."""
         state, away = after.state, self._away.get(node.node_id)
@@ -265,6 +275,8 @@ class Outages:
         returned_s = trio.current_time() if returned_s is None else returned_s
         self.life.notice_stalls(returned_s)
         missing = self.life.missing(row.from_wall_ms, to_wall_ms, away.seen_s, returned_s)
+        if away.orphaned_s is not None and away.seen_s is not None:
+            missing = missing.longer(away.orphaned_s - away.seen_s, returned_s - away.orphaned_s)
         hung_s = 0.0
         if row.how is How.HUNG and away.seen_s is not None:
             unlinked_s = returned_s if away.unlinked_s is None else away.unlinked_s
@@ -379,6 +391,7 @@ class _Away:
         "is_linked_anew",
         "is_over",
         "node",
+        "orphaned_s",
         "returned_s",
         "row",
         "scheduled_s",
@@ -397,6 +410,8 @@ class _Away:
         self.gone_s: float | None = None
         """When it went: with its link, or when it fell silent. None: before this life."""
         self.unlinked_s: float | None = None
+        self.orphaned_s: float | None = None
+        """When the worker that held its link ended, which began the absence."""
         self.returned_s: float | None = None
         self.told: m.Returned | None = None
         self.waits_until_s = math.inf

@@ -35,6 +35,12 @@ class Missing(NamedTuple):
     stalled_s: float
     """The part of `away_s` that its own clock left out."""
 
+    def longer(self, away_s: float, until_return_s: float) -> "Missing":
+        """The same where a part of the master was missing for `away_s` besides, so long before the
+        node's return."""
+        found_s = max(self.finding_s, finding_s(away_s, until_return_s))
+        return Missing(self.away_s + away_s, found_s, self.stalled_s)
+
 
 class _Gap(Struct, frozen=True, gc=False):
     """Between two lives, in Unix milliseconds."""
@@ -114,25 +120,26 @@ class OwnLife:
     ) -> Missing:
         """How long of an absence the master was missing. `from_s`, `to_s`: the same on its own
         clock; None: before this life."""
-        away_s = finding_s = stalled_s = 0.0
+        away_s = found_s = stalled_s = 0.0
         for gap in self._gaps:
             began_ms, ended_ms = max(gap.began_ms, from_wall_ms), min(gap.ended_ms, to_wall_ms)
             if ended_ms > began_ms:
                 gap_s = (ended_ms - began_ms) / 1000
                 away_s += gap_s
-                finding_s = _finding_s(gap_s, (to_wall_ms - ended_ms) / 1000)
+                found_s = finding_s(gap_s, (to_wall_ms - ended_ms) / 1000)
         for stall in self._stalls:
             if stall.at_s <= to_s and (from_s is None or stall.at_s >= from_s):
                 stalled_s += stall.lasted_s
                 if stall.lasted_s >= BREAKING_STALL_S:
-                    finding_s = _finding_s(stall.lasted_s, to_s - stall.at_s)
-        return Missing(away_s + stalled_s, finding_s, stalled_s)
+                    found_s = finding_s(stall.lasted_s, to_s - stall.at_s)
+        return Missing(away_s + stalled_s, found_s, stalled_s)
 
     def _write(self, change: str, *values: int) -> None:
         statement = f"UPDATE master_lives SET {change} WHERE number = ?"  # noqa: S608 - constants
         self._store.write_later((statement, (*values, self._number)))
 
 
-def _finding_s(gap_s: float, until_return_s: float) -> float:
-    # Agents wait about as long between two attempts as they have been without a master.
+def finding_s(gap_s: float, until_return_s: float) -> float:
+    """How long an agent may have needed to find a master that was gone for `gap_s`: they wait about
+    as long between two attempts as they have been without one."""
     return max(0.0, min(until_return_s, gap_s + FOUND_S, AWAITED_S))

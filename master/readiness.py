@@ -10,6 +10,8 @@ Where there is no epoll, and for streams that have no descriptor, it is a task e
 """
 
 import select
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
@@ -39,11 +41,41 @@ class Reader(Protocol):
         ...
 
 
-class Readiness:
-    """Watches streams, and calls their readers."""
+class Telling(ABC):
+    """A stream that is itself told when something has arrived, and tells its reader."""
 
-    def __init__(self, spawn: "Spawn") -> None:
+    __slots__ = ()
+
+    @abstractmethod
+    def tell(self, reader: Reader | None) -> None:
+        """From now on `reader` is told; None: nobody.
+
+        Raises:
+            LinkBrokenError: the stream is closed.
+        """
+
+    @abstractmethod
+    async def catch_up(self) -> None:
+        """Tells the reader of what came before there was one."""
+
+
+class Readiness:
+    """Watches streams, and calls their readers.
+
+    `after_round` is awaited when those that had something to read in a round have been, with
+    whether they were all: nothing is read until it returns.
+    """
+
+    def __init__(
+        self,
+        spawn: "Spawn",
+        *,
+        rest_s: float = REST_S,
+        after_round: Callable[[bool], Awaitable[None]] | None = None,
+    ) -> None:
         self._spawn = spawn
+        self._rest_s = rest_s
+        self._after_round = after_round
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
         self._readers: dict[int, Reader] = {}
         self._waits: dict[LinkStream, trio.CancelScope] = {}
@@ -57,6 +89,10 @@ class Readiness:
         Raises:
             LinkBrokenError: the stream is closed.
         """
+        if isinstance(stream, Telling):
+            stream.tell(reader)
+            self._spawn(stream.catch_up)
+            return
         if self._epoll is None or not isinstance(stream, SocketStream):
             self._waits[stream] = scope = trio.CancelScope()
             self._spawn(partial(self._watch_alone, stream, reader, scope))
@@ -68,6 +104,9 @@ class Readiness:
     def forget(self, stream: LinkStream) -> None:
         """Its reader is called no more. Must come before the stream is closed: a descriptor is
         given to the next connection."""
+        if isinstance(stream, Telling):
+            stream.tell(None)
+            return
         scope = self._waits.pop(stream, None)
         if scope is not None:
             scope.cancel()
@@ -75,6 +114,10 @@ class Readiness:
             descriptor = stream.fileno()
             del self._readers[descriptor]
             self._epoll.unregister(descriptor)
+
+    def has_unread(self) -> bool:
+        """Whether something has arrived on any stream that has a descriptor."""
+        return self._epoll is not None and bool(self._epoll.poll(0, 1))
 
     async def run(self) -> None:
         """Calls the readers, for ever."""
@@ -90,8 +133,11 @@ class Readiness:
                 reader = readers.get(descriptor)
                 if reader is not None:  # else one that came before it has ended it
                     reader.readable(now_s)
-            if len(events) < EVENTS_AT_ONCE:
-                await trio.sleep(REST_S)
+            is_read_up = len(events) < EVENTS_AT_ONCE
+            if self._after_round is not None:
+                await self._after_round(is_read_up)
+            if is_read_up:
+                await trio.sleep(self._rest_s)
 
     async def _watch_alone(
         self, stream: LinkStream, reader: Reader, scope: trio.CancelScope

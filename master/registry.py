@@ -31,6 +31,9 @@ SAVED_AT_ONCE: Final = 2_000
 """Statements in one commit: a large fleet's do not keep an operator's order waiting."""
 
 
+_PASSING: Final = frozenset({State.JOINING, State.AWAITED})
+
+
 class NoSuchNodeError(KeyError):
     """No node, or more than one, answers to what was asked for; `candidates` are their names."""
 
@@ -229,7 +232,7 @@ class Registry:
         node.since_wall_ms = self._context.wall_ms()
         self._unsaved.lives[node_id] = node
         self._feed.vitals_changed(node_id)
-        if after.state is State.JOINING:
+        if after.state in _PASSING:
             return  # a step on the way to up: not worth an event of its own
         told = self._told[node_id]
         if told is not after.state:

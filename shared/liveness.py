@@ -13,6 +13,7 @@ shows.
                              any ─▶ left                 goodbye was said
                              any ─▶ revoked              by the operator; final
     awaited ─▶ up | down                                 after the master itself was restarted
+    joining, up, late, hung ─▶ awaited                   after a part of it was
 
 Timing alone cannot beat a fixed timeout; evidence can. A process that is stopped and a host that is
 gone are equally silent, but the kernel of the first still acknowledges: it gets a long horizon, the
@@ -73,9 +74,11 @@ LOST_GRACE_S: Final = 3.0
 JOINING_PERIODS: Final = 3.0
 """An agent that was welcomed and has not beaten for so many periods is down."""
 
+RESTARTED: Final = "the master was restarted"
+
 AWAITED_S: Final = 1.5 * BACKOFF_CAP_S
-"""After the master's own restart: by then every agent that lives has dialled, whatever its
-back-off."""
+"""After the master's own restart, or that of a part of it: by then every agent that lives has
+dialled, whatever its back-off."""
 
 
 class State(StrEnum):
@@ -176,6 +179,12 @@ class LinkBroke(Struct, frozen=True, gc=False):
     reason: str
 
 
+class Orphaned(Struct, frozen=True, gc=False):
+    """The node's link ended by the master's own doing, which says nothing of the node."""
+
+    reason: str
+
+
 class SaidGoodbye(Struct, frozen=True, gc=False):
     """The agent took its leave, with its reason."""
 
@@ -192,7 +201,9 @@ class DeadlinePassed(Struct, frozen=True, gc=False):
     evidence: Evidence = Evidence.UNKNOWN
 
 
-LivenessEvent: TypeAlias = Joined | BeatArrived | LinkBroke | SaidGoodbye | Revoked | DeadlinePassed
+LivenessEvent: TypeAlias = (
+    Joined | BeatArrived | LinkBroke | Orphaned | SaidGoodbye | Revoked | DeadlinePassed
+)
 
 
 def restored(state: State, reason: str, now_s: float) -> Liveness:
@@ -202,7 +213,7 @@ def restored(state: State, reason: str, now_s: float) -> Liveness:
     time to dial. The others stay as they were.
     """
     if state in _EXPECTED:
-        return Liveness(State.AWAITED, now_s, "the master was restarted")
+        return Liveness(State.AWAITED, now_s, RESTARTED)
     return Liveness(state, now_s, reason)
 
 
@@ -222,6 +233,10 @@ def step(node: Liveness, event: LivenessEvent, now_s: float) -> Liveness:
             if node.state not in ALIVE and node.state is not State.JOINING:
                 return node
             return replace(node, state=State.LOST, since_s=now_s, reason=reason)
+        case Orphaned(reason):
+            if node.state not in ALIVE and node.state is not State.JOINING:
+                return node
+            return replace(node, state=State.AWAITED, since_s=now_s, reason=reason)
         case SaidGoodbye(reason):
             return replace(node, state=State.LEFT, since_s=now_s, reason=reason)
         case Revoked():
@@ -377,7 +392,7 @@ def _why_down(node: Liveness) -> str:
         case State.JOINING:
             return "no beat after joining"
         case State.AWAITED:
-            return "did not come back after the master's restart"
+            return f"{node.reason}, and the agent did not come back"
         case State.HUNG:
             return f"hung: {HUNG_REASON}"
         case _:

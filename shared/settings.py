@@ -76,6 +76,14 @@ class MasterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             ge=1, le=65_535, description="Connections the kernel may hold before they are accepted"
         ),
     ] = 4096
+    workers: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="Processes that accept and hold links for this one; 0: it does so itself",
+        ),
+    ] = 0
     name: Annotated[
         str,
         Meta(

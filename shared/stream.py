@@ -180,7 +180,7 @@ class SocketStream:
             return False
         if isinstance(sock, ssl.SSLSocket) and sock.pending():
             return True
-        return _is_readable(sock)
+        return is_readable(sock)
 
     def unacknowledged(self) -> int | None:
         return None if self._socket is None else unacknowledged(self._socket)
@@ -250,7 +250,8 @@ def tls_server(sock: socket.socket, context: ssl.SSLContext) -> SocketStream:
     return SocketStream(wrapped)
 
 
-def _is_readable(sock: socket.socket) -> bool:
+def is_readable(sock: socket.socket) -> bool:
+    """Whether something has arrived at a socket, or its end, asking the kernel."""
     if not hasattr(select, "poll"):
         return bool(select.select([sock], [], [], 0)[0])
     poll = select.poll()  # unlike select, also for descriptors from 1024 on

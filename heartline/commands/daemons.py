@@ -4,18 +4,22 @@ Each is imported when its command runs, so that an agent does not carry a databa
 """
 
 import logging
+import socket
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from heartline.import_path import import_path
 from heartline.invocation import Invocation, daemon_options, pass_invocation
 from heartline.join_token import join_token
 from heartline.lifeline import end_with_parent
 from shared.config import Given
 
 if TYPE_CHECKING:
+    from master.workers import Command
     from shared.settings import Settings
 
 listen_option: Final[Callable[[Any], Any]] = click.option(
@@ -32,10 +36,18 @@ _with_parent: Final[Callable[[Any], Any]] = click.option(
 
 @click.command()
 @listen_option
+@click.option(
+    "--workers",
+    type=int,
+    metavar="N",
+    help="Processes that accept and hold links for this one; 0, the default: none.",
+)
 @_with_parent
 @daemon_options
 @pass_invocation
-def master(invocation: Invocation, listen: tuple[str, ...], with_parent: bool) -> int:
+def master(
+    invocation: Invocation, listen: tuple[str, ...], workers: int | None, with_parent: bool
+) -> int:
     """Run the service that agents link to.
 
     Its first start prints the command that joins a host. SIGHUP reloads the settings, SIGTERM
@@ -44,13 +56,31 @@ def master(invocation: Invocation, listen: tuple[str, ...], with_parent: bool) -
     from master import daemon  # noqa: PLC0415 - see the module's docstring
 
     flags = _given({"master.listen": Given("--listen", listen)})
+    if workers is not None:
+        flags["master.workers"] = Given("--workers", workers)
 
     def reload() -> "Settings":
         return invocation.settings(flags)
 
     settings = reload()
     _begin(invocation, with_parent=with_parent)
-    return daemon.run(invocation.folder, settings, reload=reload)
+    return daemon.run(
+        invocation.folder, settings, reload=reload, worker_command=_worker_command(invocation)
+    )
+
+
+@click.command(hidden=True)
+@click.argument("relay", type=int)
+@click.argument("listeners", type=int, nargs=-1)
+@daemon_options
+@pass_invocation
+def worker(invocation: Invocation, relay: int, listeners: tuple[int, ...]) -> int:
+    """Hold links for the master that started this process, on the descriptors that it passed."""
+    from master import worker as holding  # noqa: PLC0415 - see the module's docstring
+
+    invocation.log(logging.INFO)
+    sockets = [socket.socket(fileno=descriptor) for descriptor in (relay, *listeners)]
+    return holding.run(sockets[0], sockets[1:])
 
 
 @click.command()
@@ -114,6 +144,17 @@ def agent(
     token = join_token(join, join_file)
     _begin(invocation, with_parent=with_parent)
     return daemon.run(invocation.folder, settings.agent, settings.link, join_token=token or None)
+
+
+def _worker_command(invocation: Invocation) -> "Command":
+    from master.workers import Command  # noqa: PLC0415 - see the module's docstring
+
+    arguments = (
+        *(sys.executable, "-P", "-m", "heartline", "worker"),
+        *("--log-format", invocation.log_format),
+        *["-v"] * invocation.verbose,
+    )
+    return Command(arguments, import_path())
 
 
 def _begin(invocation: Invocation, *, with_parent: bool) -> None:

@@ -2,13 +2,13 @@
 
 import datetime as dt
 import ssl
+from functools import partial
 from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
 
-from master import authority as authority_on_disk
 from master.authority import (
     LEAF_RETRY_S,
     LEAF_ROTATION_S,
@@ -18,7 +18,7 @@ from master.authority import (
 )
 from shared.certificates import CertificateAuthority
 from shared.errors import IdentityError
-from shared.tls import client_context
+from shared.tls import client_context, load_leaf
 from tests.power_cut import every_power_cut
 from tests.shared.handshakes import shake_hands
 
@@ -96,7 +96,7 @@ async def test_leaf_is_rotated_while_the_port_is_in_use(
     authority = CertificateAuthority.create(NOW)
     context = port_context(authority, NOW)
     first = leaf_serial(authority, context)
-    nursery.start_soon(rotate_leaf, authority, context)
+    nursery.start_soon(rotate_leaf, authority, partial(load_leaf, context))
     await trio.sleep(LEAF_ROTATION_S - 1)
     assert leaf_serial(authority, context) == first
     await trio.sleep(2)
@@ -106,19 +106,20 @@ async def test_leaf_is_rotated_while_the_port_is_in_use(
 async def test_leaf_that_cannot_be_rotated_now_is_rotated_later(
     autojump_clock: trio.testing.MockClock,
     nursery: trio.Nursery,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     authority = CertificateAuthority.create(NOW)
     context = port_context(authority, NOW)
     first = leaf_serial(authority, context)
+    has_descriptor = False
 
-    def no_descriptor(*_: object) -> None:
-        raise OSError(24, "Too many open files")
+    def show(key_pem: bytes, certificate_pem: bytes) -> None:
+        if not has_descriptor:
+            raise OSError(24, "Too many open files")
+        load_leaf(context, key_pem, certificate_pem)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(authority_on_disk, "load_leaf", no_descriptor)
-        nursery.start_soon(rotate_leaf, authority, context)
-        await trio.sleep(LEAF_ROTATION_S + 1)
-        assert leaf_serial(authority, context) == first
+    nursery.start_soon(rotate_leaf, authority, show)
+    await trio.sleep(LEAF_ROTATION_S + 1)
+    assert leaf_serial(authority, context) == first
+    has_descriptor = True
     await trio.sleep(LEAF_RETRY_S)
     assert leaf_serial(authority, context) != first

@@ -119,7 +119,7 @@ async def running(folder: StateFolder) -> AsyncGenerator[Running]:
 
     async def serve() -> None:
         await master.serve(
-            listeners,
+            [listeners],
             local,
             is_first_start=is_first_start,
             reload=it.reload,

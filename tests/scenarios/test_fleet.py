@@ -170,7 +170,7 @@ async def test_restart_of_the_master_calls_nobody_down_but_who_has_died_meanwhil
             (down,) = simulation.changes_of(host)
             assert (down.after, down.text) == (
                 "down",
-                "did not come back after the master's restart",
+                "the master was restarted, and the agent did not come back",
             )
             assert AWAITED_S <= down.at_s - back_s <= AWAITED_S + TICK_S
         await let_pass(1)

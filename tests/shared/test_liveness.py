@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from shared.arrivals import PEAK_MOST_PERIODS, first
 from shared.backoff import BACKOFF_CAP_S, FIRST_RETRY_JITTER_S
@@ -30,6 +31,7 @@ from shared.liveness import (
     LinkBroke,
     Liveness,
     LivenessEvent,
+    Orphaned,
     Revoked,
     SaidGoodbye,
     State,
@@ -52,6 +54,7 @@ LEADS_TO: dict[type[LivenessEvent], set[State]] = {
     Joined: {State.JOINING, State.UP, State.LATE, State.HUNG, State.REVOKED},
     BeatArrived: {State.UP, State.REVOKED},
     LinkBroke: set(State) - {State.UP, State.LATE, State.HUNG, State.JOINING},
+    Orphaned: set(State) - {State.UP, State.LATE, State.HUNG, State.JOINING},
     SaidGoodbye: {State.LEFT, State.REVOKED},
     Revoked: {State.REVOKED},
     DeadlinePassed: set(State),
@@ -94,7 +97,7 @@ def just_before(at_s: float) -> float:
 
 UNREACHABLE = "unreachable: no beat, and its host does not answer"
 HUNG_TOO_LONG = f"hung: {HUNG_REASON}"
-NOT_BACK = "did not come back after the master's restart"
+NOT_BACK = "the master was restarted, and the agent did not come back"
 LOST = step(UP, LinkBroke("link reset"), T)
 JOINING = step(NEVER_SEEN, Joined(PERIOD_S), T)
 AWAITED = restored(State.UP, "", T)
@@ -264,6 +267,20 @@ def test_broken_link_makes_lost_only_of_who_was_there(state: State) -> None:
 
 
 @pytest.mark.parametrize("state", State)
+def test_orphaned_node_is_awaited_if_it_was_there_and_as_it_was_if_not(state: State) -> None:
+    was_there = {State.JOINING, State.UP, State.LATE, State.HUNG}
+    node = replace(UP, state=state)
+    orphaned = step(node, Orphaned("a worker ended"), T + 1)
+    if state in was_there:
+        assert orphaned == replace(
+            node, state=State.AWAITED, since_s=T + 1, reason="a worker ended"
+        )
+        assert deadline_s(orphaned) == T + 1 + AWAITED_S
+    else:
+        assert orphaned is node
+
+
+@pytest.mark.parametrize("state", State)
 def test_goodbye_is_believed_of_anybody_but_the_revoked(state: State) -> None:
     left = step(Liveness(state, T), SaidGoodbye("stopped: SIGTERM"), T + 1)
     if state is State.REVOKED:
@@ -344,6 +361,7 @@ events: st.SearchStrategy[LivenessEvent] = st.one_of(
     ),
     st.builds(BeatArrived, clocks_s, st.floats(0.1, 600), periods_s),
     st.builds(LinkBroke, st.just("link reset")),
+    st.builds(Orphaned, st.just("a worker ended")),
     st.builds(SaidGoodbye, st.just("stopped")),
     st.just(Revoked()),
     st.builds(DeadlinePassed, kernels),
@@ -466,8 +484,8 @@ def test_welcomed_agent_has_three_periods_for_its_first_beat(period_s: float, st
 
 def test_every_pair_of_state_and_event_has_an_answer() -> None:
     example: list[LivenessEvent] = [
-        Joined(5), BeatArrived(5, 5, 5), LinkBroke("x"), SaidGoodbye("x"), Revoked(),
-        DeadlinePassed(),
+        Joined(5), BeatArrived(5, 5, 5), LinkBroke("x"), Orphaned("x"), SaidGoodbye("x"),
+        Revoked(), DeadlinePassed(),
     ]  # fmt: skip
     assert {type(event) for event in example} == set(LEADS_TO)
     for state, event in product(State, example):
