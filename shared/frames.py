@@ -49,23 +49,34 @@ class FrameDecoder:
     between two frames, as the link's phase changes.
     """
 
-    __slots__ = ("_buffer", "limit_bytes")
+    __slots__ = ("_at", "_data", "limit_bytes")
 
     def __init__(self, limit_bytes: int) -> None:
-        self._buffer = bytearray()
+        self._data: bytes | bytearray = b""
+        self._at = 0
+        """Where in it the next frame begins."""
         self.limit_bytes = limit_bytes
 
     def __repr__(self) -> str:
-        return f"<FrameDecoder {len(self._buffer)} B buffered, limit {self.limit_bytes} B>"
+        return f"<FrameDecoder {self.buffered_bytes} B buffered, limit {self.limit_bytes} B>"
 
     @property
     def buffered_bytes(self) -> int:
         """Bytes received that no returned frame has consumed."""
-        return len(self._buffer)
+        return len(self._data) - self._at
 
     def receive_data(self, data: bytes) -> None:
         """Takes bytes off the stream, in any portions."""
-        self._buffer += data
+        # Nearly always whole frames come, one at a time: then nothing is copied together.
+        if self._at == len(self._data):
+            self._data, self._at = data, 0
+        else:
+            rest = self._data
+            if not isinstance(rest, bytearray):
+                self._data = rest = bytearray(rest)
+            del rest[: self._at]
+            self._at = 0
+            rest += data
 
     def next_frame(self) -> Frame | None:
         """The next complete frame, or None while it is not all there.
@@ -74,10 +85,13 @@ class FrameDecoder:
             RemoteProtocolError: the length is zero (`bad-frame`) or over the limit
                 (`frame-too-long`). The stream cannot be resynchronised after this.
         """
-        buffer = self._buffer
-        if len(buffer) < LENGTH_BYTES:
+        data, at = self._data, self._at
+        there = len(data) - at
+        if there < LENGTH_BYTES:
+            if not there:
+                self._data, self._at = b"", 0
             return None
-        (length,) = _LENGTH.unpack_from(buffer)
+        (length,) = _LENGTH.unpack_from(data, at)
         if length > self.limit_bytes:
             raise RemoteProtocolError(
                 Violation.FRAME_TOO_LONG,
@@ -85,9 +99,8 @@ class FrameDecoder:
             )
         if length == 0:
             raise RemoteProtocolError(Violation.BAD_FRAME, "a frame of length 0 has no kind")
-        end = LENGTH_BYTES + length
-        if len(buffer) < end:
+        if there < LENGTH_BYTES + length:
             return None
-        frame = Frame(buffer[LENGTH_BYTES], bytes(memoryview(buffer)[HEADER_BYTES:end]))
-        del buffer[:end]
-        return frame
+        end = at + LENGTH_BYTES + length
+        self._at = end
+        return Frame(data[at + LENGTH_BYTES], bytes(data[at + HEADER_BYTES : end]))

@@ -103,7 +103,7 @@ class Link(Generic[Sent, Received]):
         if self.broken is not None or self.connection.phase is Phase.CLOSED:
             return
         frame = self.connection.send(message)
-        if not self.outbox:
+        if not self.outbox.pending_bytes:
             # As good as always: nothing waits, and the kernel takes it.
             try:
                 if self.stream.send_nowait(frame):
