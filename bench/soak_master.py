@@ -252,7 +252,7 @@ def soak(given: argparse.Namespace, root: Path) -> int:
         "minutes": given.minutes,
         "warm_up_s": round(warm_up_s),
         "beats": status.beats,
-        "blows": dict(run.blows),
+        "blows": {str(kind): times for kind, times in run.blows.items()},
         "visits": run.visits,
         "lost_links": status.lost_links,
         "failed_dials": status.failed_dials,
