@@ -7,6 +7,7 @@ worker
 ├ accept    one per address → door → held until the hub ends the link; a task for each that is
 │           not established yet
 ├ Readiness every held link
+├ heap      gives back what handshakes have used
 ├ current   says that nothing lies unread, when nothing arrives
 └ witness   looks at peers' kernels when the hub asks
 
@@ -28,6 +29,7 @@ from master.admission import Admission, AdmissionLimits
 from master.collector import calm_collector
 from master.descriptors import raise_ceiling
 from master.door import Established
+from master.heap import trim_after_bursts
 from master.held import HeldLink
 from master.listener import accept_tls
 from master.readiness import Readiness
@@ -93,6 +95,7 @@ class Worker:
         """Serves until the hub says stop, or is gone."""
         for task in (self.pipe.write_out, self.readiness.run, self._stay_current, self._witness):
             self._nursery.start_soon(task)
+        self._nursery.start_soon(trim_after_bursts, lambda: self._number)
         unpacker = r.Unpacker()
         while not self._is_stopping and (data := await self.pipe.receive()):
             for kind, number, payload in unpacker.feed(data):
