@@ -2,8 +2,10 @@
 
 from typing import Final, NamedTuple, TypeAlias
 
+from msgspec import Struct
 
-class Sample(NamedTuple):
+
+class Sample(Struct, frozen=True, gc=False):
     """A core sample: of which node and run of its agent, when, and the values."""
 
     node_id: str

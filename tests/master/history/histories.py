@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from master.history import marked
 from master.history.codec import decode_rollup
@@ -50,7 +51,7 @@ def sample(sequence: int, node_id: str = "aa11", **changes: Any) -> Sample:
         encode_body(Core(cpu_busy_bp=sequence, processes=100 + sequence % 7)),
         is_late=False,
     )
-    return plain._replace(**changes)
+    return replace(plain, **changes)
 
 
 class Clock:

@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from master.history.files import Files
 from master.history.history import History
 from master.history.journal import SHARDS
@@ -41,7 +43,7 @@ def sample(number: int, node_id: str = "aa11", **changes: Any) -> Sample:
         encode_body(Core(cpu_busy_bp=number)),
         is_late=False,
     )
-    return taken._replace(**changes)
+    return replace(taken, **changes)
 
 
 def at(number: int) -> int:

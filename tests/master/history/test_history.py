@@ -11,7 +11,7 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master.history.family_chunks import unpack_families
-from master.history.history import COMMIT_S, FAMILY_EVERY_MS
+from master.history.history import BEHIND_S, COMMIT_S, FAMILY_EVERY_MS
 from master.history.taken import LostSamples
 from shared.messages import FamilySample
 from tests.master.history.histories import NOW_MS, count, journal, opened, sample, stored
@@ -89,6 +89,44 @@ async def test_what_comes_during_a_commit_waits_for_the_next_one(
             assert history.confirmed == [1, 2]
             nursery.cancel_scope.cancel()
     assert count(path, "journal") == 2
+
+
+async def test_history_is_not_behind_where_the_disk_takes_all_however_seldom_something_comes(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    with opened(tmp_path / "history.db") as history:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(history.history.run)
+            for number in range(20):
+                history.take(sample(number))
+                for _ in range(73):  # never at the same place between two commits
+                    assert not history.history.is_behind(trio.current_time())
+                    await trio.sleep(COMMIT_S / 10)
+            assert history.confirmed == list(range(20))
+            nursery.cancel_scope.cancel()
+
+
+async def test_history_is_behind_while_the_disk_keeps_something_waiting(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    disk = Disk()
+    with opened(tmp_path / "history.db", run_sync=disk) as history:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(history.history.run)
+            await trio.sleep(60.1)
+            disk.gate = trio.Event()
+            history.take(sample(1))
+            await trio.sleep(COMMIT_S)
+            assert not history.history.is_behind(trio.current_time())
+            await trio.sleep(BEHIND_S)
+            assert history.history.is_behind(trio.current_time())
+            await trio.sleep(60)
+            assert history.history.is_behind(trio.current_time())
+            disk.gate.set()
+            await trio.sleep(COMMIT_S)
+            assert history.confirmed == [1]
+            assert not history.history.is_behind(trio.current_time())
+            nursery.cancel_scope.cancel()
 
 
 async def test_known_sample_is_confirmed_and_not_stored_again(tmp_path: Path) -> None:

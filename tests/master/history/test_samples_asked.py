@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from master.history.fleet_reading import EXACT_NODES
 from master.history.instants import STEP_MS
@@ -59,7 +60,7 @@ async def test_pages_that_follow_each_other_have_every_sample_once(
         await filled(made, stage, 240)
         # Late ones of an hour that others have gone by.
         late = [sample(number, boot_id="before", is_late=True) for number in range(100, 110)]
-        await made.take(each._replace(at_wall_ms=each.at_wall_ms + 7) for each in late)
+        await made.take(replace(each, at_wall_ms=each.at_wall_ms + 7) for each in late)
         found = list[Sample]()
         from_ms = at(0)
         while page := await made.queries.samples("aa11", from_ms, at(240), 77):
