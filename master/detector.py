@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from master.masses import Masses
 from master.sweeper import NOT_SCHEDULED, Sweeper
+from shared.backoff import BACKOFF_CAP_S
 from shared.flapping import Flapping, ends_s, recovered, settled
 from shared.liveness import (
     ALIVE,
@@ -31,6 +32,11 @@ UNREAD_S: Final = 0.25
 
 ILL_S: Final = 1.0
 """How soon to look again when the master itself is not well."""
+
+COMING_BACK_S: Final = BACKOFF_CAP_S
+"""After a restart of the master, nobody who is awaited is down while others are still coming back.
+A large fleet takes longer to be let in than one agent's patience; who was turned away tries again
+within so long."""
 
 _FALLEN: Final = frozenset({State.LATE, State.LOST})
 """What nodes that are up fall into, together in a mass event."""
@@ -96,6 +102,8 @@ class Detector:
         self._watched: dict[str, _Watched] = {}
         self._states: Counter[State] = Counter()
         self._masses = Masses()
+        self._came_back_s = -math.inf
+        """When somebody who was awaited was last let in."""
 
     def __repr__(self) -> str:
         return f"<Detector of {len(self._watched)} nodes, {self._masses!r}>"
@@ -155,7 +163,10 @@ class Detector:
             probe.ping(now_s)  # each time: only what is sent now can show that the host is there
 
     def _holds(self, watched: "_Watched", now_s: float) -> bool:
-        if not self._consequences.master_is_well(now_s):
+        is_coming_back = (
+            watched.liveness.state is State.AWAITED and now_s - self._came_back_s < COMING_BACK_S
+        )
+        if is_coming_back or not self._consequences.master_is_well(now_s):
             watched.held_until_s = now_s + ILL_S
             return True
         # In a mass event nobody is down at once: what has failed is probably shared.
@@ -175,6 +186,8 @@ class Detector:
             return
         self._states[before.state] -= 1
         self._states[after.state] += 1
+        if before.state is State.AWAITED and after.state in _LINKED:
+            self._came_back_s = now_s
         recovers = after.state is State.UP and watched.is_gone
         if after.state is State.UP:
             watched.was_held, watched.held_until_s = False, -math.inf

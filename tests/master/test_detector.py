@@ -113,3 +113,15 @@ def test_event_that_changes_nothing_is_not_told(told: Told) -> None:
     told.detector.apply("a", beat(1.0), 1.0)
     told.detector.apply("a", DeadlinePassed(), 2.0)
     assert told.transitions == [("a", State.REVOKED)]
+
+
+def test_awaited_node_is_not_down_while_others_are_still_coming_back(told: Told) -> None:
+    for node_id in ("c", "d"):
+        told.detector.know(node_id, restored(State.UP, "", 0.0))
+    told.detector.apply("d", beat(40.0), 40.0)
+    for now_s in range(45, 70):
+        told.detector.apply("d", beat(now_s), float(now_s))
+        told.sweeper.sweep(float(now_s))
+    assert told.transitions == [("d", State.UP)]
+    told.sweeper.sweep(71.5)
+    assert told.transitions == [("d", State.UP), ("c", State.DOWN)]
