@@ -83,7 +83,9 @@ def _arguments() -> tuple[argparse.Namespace, Options]:
     parser.add_argument("--limit", action="store_true", help="beat faster until it falls behind")
     parser.add_argument("--viewers", type=int, default=0, help="that watch the master (0)")
     parser.add_argument("--screen", action="store_true", help="and a dashboard in a terminal")
-    parser.add_argument("--workers", type=int, help="processes of the master besides its first")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes of the master besides its first (0)"
+    )
     parser.add_argument(
         "--fleet", type=Path, metavar="DIR", help="keys and master are kept here for other runs"
     )
@@ -116,7 +118,7 @@ def _check(parser: argparse.ArgumentParser, given: Options) -> None:
     if given.period < 1:
         parser.error("--period: 1 or more, a master asks for no shorter one")
     most = descriptors()
-    held = most * max(1, given.workers or 1) if given.servers == ("heartline",) else most
+    held = most * max(1, given.workers) if given.servers == ("heartline",) else most
     if given.links > held:
         parser.error(
             f"--links {given.links}: {held} at most, one process holds {most} (ulimit -Hn); the"

@@ -1,8 +1,8 @@
 """At how many beats a second a server falls behind: the same links beat faster, step by step, until
 one of several signs says so, and what gave way is told from who had no processor time left.
 
-It has fallen behind when acknowledgements take longer than the half second in which samples become
-durable could explain, when nodes that beat are called late, or when fewer beats are sent than were
+It has fallen behind when acknowledgements take longer than the second in which samples get on disk
+could explain, when nodes that beat are called late, or when fewer beats are sent than were
 asked for, which is then the load's own limit, or the machine's.
 """
 
@@ -22,8 +22,8 @@ SHORTEST_PERIOD_S: Final = 1.0
 FASTER: Final = 1.25
 """Each step is as much faster than the one before."""
 
-BEHIND_S: Final = 1.5
-"""The 99th percentile of the acknowledgements' delay: samples are durable within half a second."""
+BEHIND_S: Final = 3.0
+"""The 99th percentile of the acknowledgements' delay: samples are on disk within a second."""
 
 MISSING: Final = 0.05
 """Part of the beats that may be missing of those asked for, by chance and at the edges."""

@@ -52,7 +52,7 @@ class Options(Struct, frozen=True):
     dials_per_s: float
     family_every: int = 0
     viewers: int = 0
-    workers: int | None = None
+    workers: int = 0
     screen: bool = False
     storm: bool = False
     limit: bool = False
@@ -149,7 +149,7 @@ class Bench:
         used, report = _cpu(server).since(before), agents.report()
         load_s = sum(agents.cpu_s()) - load_before_s
         machine_used_s, measured_s = machine_s() - machine_before_s, time.monotonic() - began_s
-        has_workers = bool(self._given.workers) and server.name == "heartline"
+        has_workers = self._given.workers > 0 and server.name == "heartline"
         return {
             "server": server.name,
             "links": self._given.links,

@@ -103,13 +103,13 @@ class Server:
         return self._log.read_text().strip()[-2000:] or "it says nothing"
 
 
-def heartline(folder: StateFolder, period_s: float, workers: int | None = None) -> Server:
+def heartline(folder: StateFolder, period_s: float, workers: int = 0) -> Server:
     """The real master on a folder that knows its agents; with `workers`, in so many processes
     besides its first one."""
     folder.config.write_text(f"[master]\nperiod_s = {period_s:g}\n")
     command = [sys.executable, "-m", "heartline", "master", "--data", str(folder.root)]
     log = folder.root / "master.log"
-    if workers is not None:
+    if workers:
         command += ["--workers", str(workers)]
     return Server("heartline", [*command, "--listen", "127.0.0.1:"], log)
 

@@ -101,7 +101,7 @@ def test_what_an_ended_process_had_used_stays_counted() -> None:
 @pytest.mark.parametrize(
     ("behind", "gave_way"),
     [
-        (KEPT_UP._replace(acknowledged_p99_s=2.0, busiest_percent=97.0), "the server:"),
+        (KEPT_UP._replace(acknowledged_p99_s=4.0, busiest_percent=97.0), "the server:"),
         (KEPT_UP._replace(sent_per_s=900.0, busiest_load_percent=99.0), "the load:"),
         (KEPT_UP._replace(false_transitions="3 late", machine_percent=1e5), "the machine:"),
         (KEPT_UP._replace(false_transitions="3 late"), "unknown:"),
