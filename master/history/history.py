@@ -72,7 +72,8 @@ class History:
         self._upkeep = Upkeep(files, settings, now_wall_ms)
         self._is_committing = False
         self._begun_s = -math.inf
-        """When the last commit that the disk took was begun."""
+        """When the last commit that the disk took was begun; or one would have been that had
+        nothing to do."""
         self._refusing = set[str]()
         self._no_repair_until_s = -math.inf
         self._families: dict[tuple[str, str], int] = {}
@@ -203,9 +204,11 @@ class History:
 
     async def _commit_for_ever(self) -> None:
         while True:
-            await trio.sleep(COMMIT_S)
-            if self._waiting and not await self.flush():
+            if not self._waiting:
+                self._begun_s = trio.current_time()
+            elif not await self.flush():
                 await trio.sleep(RETRY_S)
+            await trio.sleep(COMMIT_S)
 
     async def _keep_up_for_ever(self) -> None:
         good = 0

@@ -97,6 +97,7 @@ async def test_history_is_not_behind_where_the_disk_takes_all_however_seldom_som
     with opened(tmp_path / "history.db") as history:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(history.history.run)
+            await wait_all_tasks_blocked()
             for number in range(20):
                 history.take(sample(number))
                 for _ in range(73):  # never at the same place between two commits
