@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -139,7 +140,7 @@ class Assembled:
     async def beating(self, name: str) -> "Client":
         """A new node's agent, up."""
         client = await self.agent(await self.enrol(name))
-        await client.ask(beat(), m.Ack)
+        await client.deliver(beat())
         return client
 
     async def viewer(self, peer: Peer = OPERATOR, limit_bytes: int = KERNEL_BYTES) -> "Client":
@@ -159,6 +160,7 @@ class Client:
             wire.client, ClientConnection(), lambda: nursery.start_soon(self.link.drain)
         )
         self._received = deque[m.FromMaster]()
+        self._tokens = count(1)
 
     async def next(self) -> m.FromMaster:
         """The next message. Raises LinkBrokenError at the end of the link."""
@@ -181,6 +183,15 @@ class Client:
         """Sends a message; the answer is the next message of this kind."""
         self.link.post(message)
         return await self.until(kind)
+
+    async def deliver(self, message: m.FromClient) -> None:
+        """Sends a message; returns when the master has taken it, whatever it waits for before it
+        answers. What comes before that is dropped."""
+        self.link.post(message)
+        pong = m.Pong(next(self._tokens))
+        self.link.post(m.Ping(pong.token))
+        while await self.next() != pong:
+            pass
 
     async def listen(self, for_s: float) -> list[m.FromMaster]:
         """What comes within so many seconds."""

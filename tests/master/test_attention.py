@@ -72,7 +72,7 @@ async def focused(master: Assembled, name: str) -> Client:
 
 
 async def period_shown(master: Assembled, agent: Client, next_in_s: float) -> int:
-    await agent.ask(beat(next_in_s=next_in_s), m.Ack)
+    await agent.deliver(beat(next_in_s=next_in_s))
     return master.node("web").vitals().period_ms
 
 
@@ -241,7 +241,7 @@ async def test_slow_viewer_is_sent_fleet_and_focus_in_turns(
         for number in range(50):
             for family in ("a", "b"):
                 agent.link.post_bulk(much(f"{number:04}", family))
-            await agent.ask(beat(), m.Ack)
+            await agent.deliver(beat())
             await trio.sleep(1)
             kinds.append(type(await viewer.next()))
         assert kinds.count(m.FocusUpdate) > 10
@@ -257,7 +257,7 @@ async def test_viewer_that_sleeps_does_not_hold_up_the_other_nor_the_agent(
         awake = await focused(master, "web")
         for number in range(50):
             agent.link.post_bulk(much(f"{number:04}", "a"))
-            await agent.ask(beat(), m.Ack)
+            await agent.deliver(beat())
             assert (await awake.until(m.FocusUpdate)).sample == much(f"{number:04}", "a")
 
 
@@ -406,7 +406,7 @@ async def test_viewers_are_told_when_the_cadence_changes(
         agent, viewer = await master.beating("web"), await master.viewer()
         await viewer.ask(m.Watch(), m.Snapshot)
         looking = await focused(master, "web")
-        await agent.ask(beat(next_in_s=1), m.Ack)
+        await agent.deliver(beat(next_in_s=1))
         assert (await viewer.until(m.Delta)).vitals[0].period_ms == 1_000
         looking.link.post(NOBODY)
         assert (await viewer.until(m.Delta)).vitals[0].period_ms == 5_000
@@ -418,7 +418,7 @@ async def test_watched_node_is_down_a_period_and_a_half_after_the_beat_that_is_m
     async with assembled(tmp_path) as master:
         agent = await master.beating("web")
         await focused(master, "web")
-        await agent.ask(beat(next_in_s=1), m.Ack)
+        await agent.deliver(beat(next_in_s=1))
         agent.wire.swallow()
         await trio.sleep(1 + 5 * DOWN_LEAST_PERIODS - 0.1)
         assert master.state("web") is State.LATE
@@ -433,10 +433,10 @@ async def test_change_of_cadence_makes_no_node_late(
         agent = await master.beating("web")
         for _ in range(20):
             viewer = await focused(master, "web")
-            await agent.ask(beat(next_in_s=1), m.Ack)
+            await agent.deliver(beat(next_in_s=1))
             await trio.sleep(1)
             viewer.link.post(NOBODY)
-            await agent.ask(beat(next_in_s=5), m.Ack)
+            await agent.deliver(beat(next_in_s=5))
             await trio.sleep(5)
         assert await master.changes_of("web") == ["up"]
 

@@ -62,7 +62,7 @@ class Host:
         assert self.client is not None
         for _ in range(times):
             self._sequence += 1
-            await self.client.ask(beat(self._sequence, PERIOD_S), m.Ack)
+            await self.client.deliver(beat(self._sequence, PERIOD_S))
             if times > 1:
                 await trio.sleep(PERIOD_S)
 

@@ -46,7 +46,7 @@ async def with_a_past(root: Path, beats: int = 20) -> AsyncGenerator[tuple[Assem
 async def beats_of(agent: Client, first: int, last: int) -> None:
     for number in range(first, last + 1):
         await trio.sleep(PERIOD_S)
-        await agent.ask(beat(number, core=m.raw(Core(cpu_busy_bp=number))), m.Ack)
+        await agent.deliver(beat(number, core=m.raw(Core(cpu_busy_bp=number))))
     await trio.sleep(1.0)  # until it is on disk
 
 

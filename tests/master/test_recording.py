@@ -2,11 +2,11 @@
 and in the end always."""
 
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import pytest
 import trio
@@ -16,6 +16,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from master.history.history import COMMIT_S, RETRY_S, History
 from master.history.queries import Queries
 from master.history.taken import Sample
+from master.history.waiting import TOLD_AT_ONCE
 from master.opening import Peer
 from master.recording import CORE_LIMIT_BYTES, LOST_LIMIT, OLDEST_MS
 from master.session import BYTES_PER_WINDOW
@@ -34,8 +35,7 @@ from tests.master.assembled import (
     memory_store,
     virtual_wall_ms,
 )
-
-Result = TypeVar("Result")
+from tests.master.disks import Disk
 
 STARTED_MS: Final = 1_000_000
 HELLO: Final = m.AgentHello(1, 1, "0.1.0", "boot", STARTED_MS)
@@ -46,18 +46,6 @@ EVER_MS: Final = 2**60
 CORE: Final = m.raw(Core(cpu_busy_bp=7))
 
 
-class Disk:
-    """Runs the history's work inline, unless it refuses it."""
-
-    def __init__(self) -> None:
-        self.is_full = False
-
-    async def __call__(self, work: Callable[[], Result]) -> Result:
-        if self.is_full:
-            raise sqlite3.OperationalError("database or disk is full")
-        return await inline(work)
-
-
 async def agent(master: Assembled, peer: Peer, hello: m.AgentHello = HELLO) -> Client:
     """Welcomed as this run of an agent."""
     client = master.client(peer)
@@ -66,9 +54,9 @@ async def agent(master: Assembled, peer: Peer, hello: m.AgentHello = HELLO) -> C
 
 
 async def beating(master: Assembled, name: str = "web") -> Client:
-    """A new node's agent, whose first beat is acknowledged."""
+    """A new node's agent, whose first beat has arrived."""
     client = await agent(master, await master.enrol(name))
-    await client.ask(beat(FIRST), m.Ack)
+    await client.deliver(beat(FIRST))
     return client
 
 
@@ -101,11 +89,24 @@ async def stored(client: Client, for_s: float = 2 * COMMITTED_S) -> list[m.Store
     return [each for each in await client.listen(for_s) if isinstance(each, m.Stored)]
 
 
+async def acks(client: Client, for_s: float = COMMITTED_S) -> list[m.Ack]:
+    """The acknowledgements that come within so long."""
+    return [each for each in await client.listen(for_s) if isinstance(each, m.Ack)]
+
+
+async def at_once(client: Client, message: m.Beat) -> m.Ack:
+    """The acknowledgement of a beat that waits for nothing."""
+    sent_s = trio.current_time()
+    ack = await client.ask(message, m.Ack)
+    assert trio.current_time() == sent_s
+    return ack
+
+
 @asynccontextmanager
 async def on_disk(root: Path, disk: Disk) -> AsyncGenerator[Assembled]:
     """A master whose history is on this disk."""
     history = History.open(
-        root / "of-its-own.db", HistorySettings(), run_sync=disk, now_wall_ms=virtual_wall_ms
+        root / "of-its-own.db", HistorySettings(), run_sync=disk.run, now_wall_ms=virtual_wall_ms
     )
     try:
         async with assembled(root, history=history) as master:
@@ -117,16 +118,44 @@ async def on_disk(root: Path, disk: Disk) -> AsyncGenerator[Assembled]:
 # --- live ----------------------------------------------------------------------------------------
 
 
-async def test_beat_is_confirmed_by_the_first_acknowledgement_after_it_is_on_disk(
+async def test_beat_is_acknowledged_once_when_its_sample_is_on_disk(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
     async with assembled(tmp_path) as master:
         client = await agent(master, await master.enrol("web"))
-        assert await client.ask(beat(FIRST), m.Ack) == m.Ack(FIRST, 0)
-        assert await client.ask(beat(FIRST + 1), m.Ack) == m.Ack(FIRST + 1, 0)
-        await trio.sleep(COMMITTED_S)
-        assert await client.ask(beat(FIRST + 2), m.Ack) == m.Ack(FIRST + 2, FIRST + 1)
-        assert await numbers(master) == [FIRST, FIRST + 1]
+        for number in range(FIRST, FIRST + 20):
+            sent_s = trio.current_time()
+            assert await client.ask(beat(number), m.Ack) == m.Ack(number, number)
+            assert trio.current_time() - sent_s <= COMMITTED_S
+            assert await numbers(master) == list(range(FIRST, number + 1))
+            assert await client.listen(5.03) == []
+
+
+async def test_beat_is_not_acknowledged_while_its_sample_waits_for_the_next_commit(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        client = await agent(master, await master.enrol("web"))
+        for number in (FIRST, FIRST + 1):
+            client.link.post(beat(number))
+        assert await client.listen(COMMIT_S * 0.9) == []
+        assert await numbers(master) == []
+        # Each says which beat came last, and up to which all are stored.
+        last = FIRST + 1
+        assert await client.listen(COMMIT_S * 0.2) == [m.Ack(last, FIRST), m.Ack(last, last)]
+
+
+async def test_many_beats_of_one_commit_are_confirmed_in_their_order(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    sequences = range(FIRST, FIRST + 2 * TOLD_AT_ONCE + 7)
+    async with assembled(tmp_path) as master:
+        web, db = await agent(master, await master.enrol("web")), await beating(master, "db")
+        for number in sequences:
+            web.link.post(beat(number))
+        assert await acks(web) == [m.Ack(sequences[-1], number) for number in sequences]
+        assert await acks(db) == [m.Ack(FIRST, FIRST)]
+        assert await numbers(master) == list(sequences)
 
 
 async def test_sample_is_recorded_with_what_it_is_and_when_it_was_taken(
@@ -137,7 +166,7 @@ async def test_sample_is_recorded_with_what_it_is_and_when_it_was_taken(
         began_ms = virtual_wall_ms()
         for number in range(3):
             core = m.raw(Core(cpu_busy_bp=number))
-            await client.ask(beat(FIRST + number, core=core), m.Ack)
+            await client.deliver(beat(FIRST + number, core=core))
             await trio.sleep(5)
         assert await recorded(master) == [
             Sample(
@@ -160,8 +189,8 @@ async def test_beat_of_an_agent_that_counts_otherwise_is_a_beat_and_not_recorded
     async with assembled(tmp_path) as master:
         client = await agent(master, await master.enrol("web"))
         for number in (1, 2):
-            assert await client.ask(beat(number), m.Ack) == m.Ack(number, 0)
-            await trio.sleep(COMMITTED_S)
+            assert await at_once(client, beat(number)) == m.Ack(number, 0)
+            assert await client.listen(COMMITTED_S) == []
         assert master.state("web") is State.UP
         assert await numbers(master) == []
 
@@ -172,7 +201,7 @@ async def test_boot_id_is_recorded_without_what_could_not_be_shown(
     async with assembled(tmp_path) as master:
         hello = m.AgentHello(1, 1, "0.1.0", "bo\x1b[31mot\n", STARTED_MS)
         client = await agent(master, await master.enrol("web"), hello)
-        await client.ask(beat(FIRST), m.Ack)
+        await client.deliver(beat(FIRST))
         client.link.post(replay([FIRST + 1], hello.boot_id))
         assert await stored(client) == [m.Stored(hello.boot_id, FIRST + 1, FIRST + 1)]
         (boot_id,) = {sample.boot_id for sample in await recorded(master)}
@@ -292,16 +321,16 @@ async def test_first_beat_that_had_to_wait_is_taken_when_it_comes_again_with_its
     async with assembled(tmp_path) as master:
         client = await agent(master, await master.enrol("web"))
         await trio.sleep(2.0)
-        await client.ask(beat(FIRST), m.Ack)
-        await trio.sleep(COMMITTED_S)
+        assert await at_once(client, beat(FIRST)) == m.Ack(FIRST, 0)
+        assert await client.listen(COMMITTED_S) == []
         assert await recorded(master) == []
-        await client.ask(beat(FIRST + 1), m.Ack)  # as late as the one before: this is its time
+        await client.deliver(beat(FIRST + 1))  # as late as the one before: this is its time
         client.link.post(replay([FIRST]))
         assert await stored(client) == [m.Stored("boot", FIRST, FIRST)]
         late, live = await recorded(master)
         assert (late.sequence, live.sequence) == (FIRST, FIRST + 1)
         assert (late.is_late, live.is_late) == (True, False)
-        assert await client.ask(beat(FIRST + 2), m.Ack) == m.Ack(FIRST + 2, FIRST + 1)
+        assert await client.ask(beat(FIRST + 2), m.Ack) == m.Ack(FIRST + 2, FIRST + 2)
 
 
 async def test_spool_that_speaks_before_any_beat_is_not_taken_yet(
@@ -311,7 +340,7 @@ async def test_spool_that_speaks_before_any_beat_is_not_taken_yet(
         client = await agent(master, await master.enrol("web"))
         client.link.post(replay([FIRST + 1]))
         assert await stored(client, COMMITTED_S) == []
-        await client.ask(beat(FIRST + 2), m.Ack)
+        await client.deliver(beat(FIRST + 2))
         client.link.post(replay([FIRST + 1]))
         assert await stored(client) == [m.Stored("boot", FIRST + 1, FIRST + 1)]
 
@@ -324,18 +353,63 @@ async def test_nothing_is_confirmed_while_the_disk_refuses_and_everything_afterw
 ) -> None:
     disk = Disk()
     async with on_disk(tmp_path, disk) as master:
-        disk.is_full = True
+        disk.refuse()
         client = await beating(master)
         client.link.post(replay([FIRST + 10, FIRST + 11]))
-        assert await stored(client, 20.0) == []
-        assert await client.ask(beat(FIRST + 20), m.Ack) == m.Ack(FIRST + 20, 0)
-        disk.is_full = False
-        confirmed = await stored(client, RETRY_S + COMMITTED_S)
-        assert confirmed == [m.Stored("boot", FIRST + 10, FIRST + 11)]
-        assert (await client.ask(beat(FIRST + 21), m.Ack)).stored == FIRST + 20
-        await master.history.flush()
+        assert set(await client.listen(20.1)) == {m.Ack(FIRST, 0)}
+        client.link.post(beat(FIRST + 20))
+        assert set(await client.listen(2.0)) == {m.Ack(FIRST + 20, 0)}
+        disk.recover()
+        received = await client.listen(RETRY_S + COMMITTED_S)
+        while received[0] == m.Ack(FIRST + 20, 0):  # until the disk is asked again
+            received.pop(0)
+        assert received == [
+            m.Ack(FIRST + 20, FIRST),
+            m.Stored("boot", FIRST + 10, FIRST + 11),
+            m.Ack(FIRST + 20, FIRST + 20),
+        ]
+        assert (await client.ask(beat(FIRST + 21), m.Ack)).stored == FIRST + 21
         expected = [FIRST, FIRST + 10, FIRST + 11, FIRST + 20, FIRST + 21]
         assert sorted(await numbers(master)) == expected
+
+
+async def test_disk_that_hangs_keeps_no_beat_from_being_acknowledged_and_confirms_none(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    disk = Disk()
+    async with on_disk(tmp_path, disk) as master:
+        client = await beating(master)
+        assert await client.until(m.Ack) == m.Ack(FIRST, FIRST)
+        await trio.sleep(0.1)
+        disk.stall()
+        began_s, number = trio.current_time(), FIRST
+        while trio.current_time() < began_s + 10:
+            number += 1
+            client.link.post(beat(number))
+            with trio.fail_after(1.5):
+                while (ack := await client.until(m.Ack)) != m.Ack(number, FIRST):
+                    assert ack == m.Ack(number - 1, FIRST)
+            await trio.sleep(1)
+        disk.go_on()
+        assert (await acks(client, 2 * COMMITTED_S))[-1] == m.Ack(number, number)
+        assert await numbers(master) == list(range(FIRST, number + 1))
+
+
+async def test_disk_that_hangs_makes_nobody_hear_again_of_a_beat_that_waits_for_nothing(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    disk = Disk()
+    async with on_disk(tmp_path, disk) as master:
+        stored_already = await beating(master, "db")
+        assert await stored_already.until(m.Ack) == m.Ack(FIRST, FIRST)
+        disk.stall()
+        not_taken = await agent(master, await master.enrol("cache"))
+        assert await at_once(not_taken, beat(1)) == m.Ack(1, 0)
+        waits = await beating(master, "web")
+        assert set(await waits.listen(5.1)) == {m.Ack(FIRST, 0)}
+        assert await stored_already.listen(0.1) == []
+        assert await not_taken.listen(0.1) == []
+        disk.go_on()
 
 
 async def test_what_there_is_no_room_for_is_confirmed_when_it_has_come_again(
@@ -344,22 +418,22 @@ async def test_what_there_is_no_room_for_is_confirmed_when_it_has_come_again(
     disk = Disk()
     async with on_disk(tmp_path, disk) as master:
         client = await beating(master)
-        await trio.sleep(COMMITTED_S)
-        disk.is_full = True
+        assert await client.until(m.Ack) == m.Ack(FIRST, FIRST)
+        disk.refuse()
         monkeypatch.setattr("master.history.waiting.LIMIT_BYTES", 1)
-        for number in (1, 2, 3):  # there is room for the first of them alone
-            assert (await client.ask(beat(FIRST + number), m.Ack)).stored == FIRST
+        await client.deliver(beat(FIRST + 1))  # there is room for this one alone
+        for number in (2, 3):
+            assert await at_once(client, beat(FIRST + number)) == m.Ack(FIRST + number, FIRST)
         client.link.post(replay([FIRST + 8, FIRST + 9]))
-        assert await stored(client) == []
-        disk.is_full = False
-        await trio.sleep(RETRY_S + COMMITTED_S)
-        assert (await client.ask(beat(FIRST + 4), m.Ack)).stored == FIRST + 1
-        await trio.sleep(COMMITTED_S)
+        assert set(await client.listen(2.2)) == {m.Ack(FIRST + 3, FIRST)}
+        disk.recover()
+        assert (await acks(client, RETRY_S + COMMITTED_S))[-1] == m.Ack(FIRST + 3, FIRST + 1)
+        assert await client.ask(beat(FIRST + 4), m.Ack) == m.Ack(FIRST + 4, FIRST + 1)
+        assert FIRST + 4 in await numbers(master)
         monkeypatch.undo()
         client.link.post(replay([FIRST + 2, FIRST + 3]))
         assert await stored(client) == [m.Stored("boot", FIRST + 2, FIRST + 3)]
-        assert (await client.ask(beat(FIRST + 5), m.Ack)).stored == FIRST + 4
-        await master.history.flush()
+        assert await client.ask(beat(FIRST + 5), m.Ack) == m.Ack(FIRST + 5, FIRST + 5)
         assert sorted(await numbers(master)) == [FIRST + number for number in range(6)]
 
 
@@ -370,12 +444,12 @@ async def test_next_master_knows_what_the_one_before_had_on_disk(
     async with assembled(tmp_path, store=store) as master:
         peer = await master.enrol("web")
         client = await agent(master, peer)
-        await client.ask(beat(FIRST), m.Ack)
+        await client.deliver(beat(FIRST))
         await trio.sleep(COMMITTED_S)
-        await client.ask(beat(FIRST + 1), m.Ack)  # on disk in the end, and never confirmed
+        await client.deliver(beat(FIRST + 1))  # on disk in the end, and never confirmed
     async with assembled(tmp_path, store=store) as master:
         client = await agent(master, peer)
-        await client.ask(beat(FIRST + 2), m.Ack)
+        await client.deliver(beat(FIRST + 2))
         client.link.post(replay([FIRST, FIRST + 1]))
         assert await stored(client) == [m.Stored("boot", FIRST, FIRST + 1)]
         assert sorted(await numbers(master)) == [FIRST, FIRST + 1, FIRST + 2]
@@ -391,7 +465,8 @@ async def test_master_that_stops_confirms_first(tmp_path: Path, autojump_clock: 
         goodbye = received.pop()
         assert isinstance(goodbye, m.Goodbye)
         assert goodbye.code == m.Parting.RESTARTING
-        assert received == [m.Stored("boot", FIRST + 5, FIRST + 6), m.Ack(FIRST, FIRST)]
+        confirmed = [m.Ack(FIRST, FIRST), m.Stored("boot", FIRST + 5, FIRST + 6)]
+        assert received == [*confirmed, m.Ack(FIRST, FIRST)]
 
 
 # --- agents that lie -----------------------------------------------------------------------------
@@ -460,7 +535,7 @@ async def test_honest_spool_of_a_day_is_no_flood(tmp_path: Path, autojump_clock:
     assert len(full) <= CORE_LIMIT_BYTES
     async with assembled(tmp_path) as master:
         client = await beating(master)
-        await client.ask(beat(FIRST + 50_000), m.Ack)
+        await client.deliver(beat(FIRST + 50_000))
         sent_bytes, number = 0, FIRST
         while sent_bytes < 2 * BYTES_PER_WINDOW:  # within two seconds
             samples = [m.Spooled(number + n, n, 1_000, full) for n in range(1, 129)]
@@ -470,7 +545,7 @@ async def test_honest_spool_of_a_day_is_no_flood(tmp_path: Path, autojump_clock:
             await trio.sleep(0.01)
         confirmed = await stored(client, 10.0)
         assert confirmed[-1].last == number
-        await client.ask(beat(FIRST + 50_001), m.Ack)
+        await client.deliver(beat(FIRST + 50_001))
 
 
 async def test_more_than_any_spool_holds_is_neither_taken_nor_confirmed(
@@ -487,6 +562,18 @@ async def test_more_than_any_spool_holds_is_neither_taken_nor_confirmed(
         client.link.post(replay(range(FIRST + 101, FIRST + 111)))
         assert await stored(client) == [m.Stored("boot", FIRST + 101, FIRST + 110)]
         assert master.state("web") is not State.DOWN
+
+
+async def test_beat_beyond_the_allowance_is_acknowledged_at_once_and_not_recorded(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("master.allowance._FULL_S", 25.0)  # of a hundred samples
+    async with assembled(tmp_path) as master:
+        client = await beating(master)
+        await client.deliver(replay(range(FIRST + 1, FIRST + 100)))
+        assert await at_once(client, beat(FIRST + 200)) == m.Ack(FIRST + 200, 0)
+        assert await acks(client) == [m.Ack(FIRST + 200, FIRST)]
+        assert await numbers(master) == [*range(FIRST + 1, FIRST + 100), FIRST]
 
 
 # --- a master whose clock is set ------------------------------------------------------------------
@@ -513,7 +600,7 @@ async def test_clock_that_is_set_far_is_followed_told_and_costs_no_sample(
         for number in range(10):
             if number == 5:
                 clock.off_ms = by_ms
-            await client.ask(beat(FIRST + number), m.Ack)
+            await client.deliver(beat(FIRST + number))
             await trio.sleep(5)
         times = {each.sequence: each.at_wall_ms - began_ms for each in await recorded(master)}
         assert len(times) == 10
@@ -533,7 +620,7 @@ async def test_clock_that_is_set_back_a_little_keeps_every_sample_and_their_orde
         for number in range(20):
             if number == 5:
                 clock.off_ms = -20_000
-            await client.ask(beat(FIRST + number), m.Ack)
+            await client.deliver(beat(FIRST + number))
             await trio.sleep(5)
         samples = await recorded(master)
         assert [each.sequence for each in samples] == [FIRST + number for number in range(20)]
@@ -548,12 +635,12 @@ async def test_spool_of_before_the_clock_was_set_lies_where_it_would_have_by_the
     async with assembled(tmp_path, now_wall_ms=clock) as master:
         peer = await master.enrol("web")
         client = await agent(master, peer)
-        await client.ask(beat(FIRST), m.Ack)
+        await client.deliver(beat(FIRST))
         client.wire.cut()
         await trio.sleep(60)
         clock.off_ms = -600_000
         client = await agent(master, peer)
-        await client.ask(beat(FIRST + 10), m.Ack)
+        await client.deliver(beat(FIRST + 10))
         client.link.post(m.Replay("boot", STARTED_MS, (spooled(FIRST + 5, 25.0),)))
         now_ms = clock()
         assert await stored(client)

@@ -11,8 +11,9 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master import session as session_module
+from master.door import Established
 from master.identities import Identity
-from master.opening import Established, Peer
+from master.opening import Peer
 from master.session import BYTES_PER_WINDOW, MESSAGES_PER_WINDOW, WINDOW_S
 from master.sessions import SHUNNED_S
 from master.store import StoreError
@@ -71,14 +72,14 @@ async def test_beat_brings_its_node_up_is_acknowledged_and_kept(
         trouble = m.Trouble("disks\x1b", "stuck", 7, "hung\n")
         await trio.sleep(1)
         agent.link.post(m.Beat(41, 0, 0, 5_000, m.raw(core), (trouble,)))
-        assert await agent.next() == m.Ack(41)
+        await wait_all_tasks_blocked()
         node = master.node("web")
         assert node.liveness.state is State.UP
         assert node.core == m.encode_body(core)
         assert list(node.troubles) == [m.Trouble("disks", "stuck", 7, "hung ")]
         assert node.seen_mono_s == trio.current_time()
-        agent.link.post(beat(42))
-        await agent.next()
+        assert await agent.next() == m.Ack(41, 41)
+        await agent.deliver(beat(42))
         assert list(node.troubles) == []
 
 
@@ -89,7 +90,7 @@ async def test_steady_beats_keep_a_node_up_for_as_long_as_they_come(
         agent = await master.beating("web")
         for sequence in range(2, 100):
             await trio.sleep(5)
-            await agent.ask(beat(sequence), m.Ack)
+            await agent.deliver(beat(sequence))
         assert await master.changes_of("web") == ["up"]
 
 
@@ -158,7 +159,7 @@ async def test_agent_that_dials_again_within_the_grace_was_never_down(
         peer = await master.enrol("web")
         for _ in range(5):
             agent = await master.agent(peer)
-            await agent.ask(beat(), m.Ack)
+            await agent.deliver(beat())
             agent.wire.cut()
             await trio.sleep(0.5)
         assert await master.changes_of("web") == ["up", "lost"] * 5
@@ -208,12 +209,12 @@ async def test_change_of_cadence_is_asked_of_every_agent_and_counts_with_its_nex
         agent = await master.beating("web")
         master.sessions.change_period(60_000)
         assert await agent.next() == m.Cadence(60_000)
-        await agent.ask(beat(2, next_in_s=60), m.Ack)
+        await agent.deliver(beat(2, next_in_s=60))
         await agent.listen(60.9)
         assert master.state("web") is State.UP
         master.sessions.change_period(1_000)
         await agent.until(m.Cadence)
-        await agent.ask(beat(3, next_in_s=1), m.Ack)
+        await agent.deliver(beat(3, next_in_s=1))
         agent.wire.swallow()
         await trio.sleep(3.3)  # it was late once: the link is given more time
         assert master.state("web") is State.DOWN
@@ -251,7 +252,7 @@ async def test_newer_link_wins_and_the_older_is_told_by_whom(
     async with assembled(tmp_path) as master:
         peer = await master.enrol("web")
         first = await master.agent(peer)
-        await first.ask(beat(), m.Ack)
+        await first.deliver(beat())
         elsewhere = Peer("192.0.2.9", "192.0.2.9:1", peer.certificate)
         second = await master.agent(elsewhere)
         goodbye = await first.goodbye()
@@ -262,7 +263,7 @@ async def test_newer_link_wins_and_the_older_is_told_by_whom(
         assert node.session is not None
         assert node.session.address == "192.0.2.9:1"
         assert len(master.sessions.roster) == 1
-        await second.ask(beat(), m.Ack)
+        await second.deliver(beat())
         assert await master.changes_of("web") == ["up"]
         (line,) = audited(master, "session-replaced")
         assert (line["address"], line["before"]) == ("192.0.2.9:1", "192.0.2.1:50000")
@@ -275,7 +276,7 @@ async def test_end_of_the_older_link_however_late_does_not_touch_the_newer(
         peer = await master.enrol("web")
         first = await master.agent(peer)
         second = await master.agent(peer)
-        await second.ask(beat(), m.Ack)
+        await second.deliver(beat())
         first.link.post(m.Goodbye(m.Parting.STOPPED, "too late to count"))
         first.wire.cut()
         await trio.sleep(3)
@@ -292,7 +293,7 @@ async def test_two_that_take_each_other_s_place_again_and_again_are_a_conflict_t
         peer = await master.enrol("web")
         client = await master.agent(peer)
         for takeover in range(1, 6):
-            await client.ask(beat(takeover), m.Ack)
+            await client.deliver(beat(takeover))
             client = await twin_of(master, client, peer)
             assert master.node("web").conflict == (takeover >= 3)
             await trio.sleep(4)
@@ -308,19 +309,19 @@ async def test_node_whose_copy_says_goodbye_has_not_left(
         peer = await master.enrol("web")
         client = await master.agent(peer)
         for started_mono_ms in (7_000, 0, 7_000):
-            await client.ask(beat(), m.Ack)
+            await client.deliver(beat())
             displaced, client = client, master.client(peer)
             hello = msgspec.structs.replace(HELLO, started_mono_ms=started_mono_ms)
             await client.ask(hello, m.Welcome)
             assert (await displaced.goodbye()).code == m.Parting.REPLACED
         assert master.node("web").conflict
-        await client.ask(beat(), m.Ack)
+        await client.deliver(beat())
         client.link.post_farewell(m.Parting.STOPPED, "SIGTERM")
         await trio.sleep(10)  # the longest that the other waits
         assert State.LEFT not in await master.changes_of("web")
         assert master.state("web") is State.LATE
         client = await master.agent(peer)
-        await client.ask(beat(), m.Ack)
+        await client.deliver(beat())
         assert master.state("web") is State.UP
 
 
@@ -331,11 +332,11 @@ async def test_conflict_is_over_when_nobody_took_over_for_a_while(
         peer = await master.enrol("web")
         client = await master.agent(peer)
         for _ in range(3):
-            await client.ask(beat(), m.Ack)
+            await client.deliver(beat())
             client = await twin_of(master, client, peer)
         assert master.node("web").conflict
         for _ in range(122):
-            await client.ask(beat(), m.Ack)
+            await client.deliver(beat())
             await trio.sleep(5)
         assert not master.node("web").conflict
 
@@ -347,7 +348,7 @@ async def test_agent_that_comes_back_over_another_path_is_no_conflict(
         peer = await master.enrol("web")
         for _ in range(10):
             client = await master.agent(peer)
-            await client.ask(beat(), m.Ack)
+            await client.deliver(beat())
             client.wire.swallow()
             await trio.sleep(20)  # the old link is still there, and long silent
         assert not master.node("web").conflict
@@ -363,7 +364,7 @@ async def test_link_that_says_nothing_is_pinged_then_given_up_and_the_node_lost_
     async with assembled(tmp_path, MasterSettings(period_s=60)) as master:
         peer = await master.enrol("web")
         agent = await master.agent(peer)
-        await agent.ask(beat(next_in_s=60), m.Ack)
+        await agent.deliver(beat(next_in_s=60))
         agent.wire.swallow()
         await trio.sleep(59.9)
         assert master.state("web") is State.UP
@@ -379,9 +380,9 @@ async def test_ping_and_pong_keep_a_slow_beat_s_link(
 ) -> None:
     async with assembled(tmp_path, MasterSettings(period_s=60)) as master:
         agent = await master.agent(await master.enrol("web"))
-        await agent.ask(beat(next_in_s=60), m.Ack)
-        assert await agent.listen(59) == []  # pings, answered in passing
-        await agent.ask(beat(2, next_in_s=60), m.Ack)
+        await agent.deliver(beat(next_in_s=60))
+        assert await agent.listen(59) == [m.Ack(1, 1)]  # and pings, answered in passing
+        await agent.deliver(beat(2, next_in_s=60))
         assert await master.changes_of("web") == ["up"]
 
 
@@ -451,7 +452,7 @@ async def test_agent_that_breaks_the_protocol_is_told_so_lost_audited_and_shunne
     async with assembled(tmp_path) as master:
         honest, peer = await master.beating("honest"), await master.enrol("web")
         hostile = await master.agent(peer)
-        await hostile.ask(beat(), m.Ack)
+        await hostile.deliver(beat())
         hostile.wire.client.send_nowait(HOSTILE[what])
         goodbye = await hostile.goodbye()
         await wait_all_tasks_blocked()
@@ -461,7 +462,7 @@ async def test_agent_that_breaks_the_protocol_is_told_so_lost_audited_and_shunne
         assert (await master.client(peer).ask(HELLO, m.Deny)).code == m.Refusal.BUSY
         await trio.sleep(SHUNNED_S)
         await master.agent(peer)
-        await honest.ask(beat(2), m.Ack)
+        await honest.deliver(beat(2))
         assert master.state("honest") is State.UP
 
 
@@ -470,7 +471,7 @@ async def test_core_keeps_nothing_but_numbers_whatever_a_hostile_agent_adds(
 ) -> None:
     async with assembled(tmp_path) as master:
         agent = await master.beating("web")
-        await agent.ask(m.Beat(*BEAT_PARTS, CORE_WITH_TAIL), m.Ack)
+        await agent.deliver(m.Beat(*BEAT_PARTS, CORE_WITH_TAIL))
         assert master.node("web").core == m.encode_body(Core(*[1] * len(Core.__struct_fields__)))
 
 
@@ -556,7 +557,7 @@ async def test_renewed_key_comes_over_the_link_and_its_first_use_retires_the_old
         renewed = await agent.ask(m.Renew(csr_der), m.Renewed)
         agent.link.post(m.Goodbye(m.Parting.RENEWED))
         newer = Peer(peer.address, peer.name, read_peer(renewed.certificate_der))
-        await (await master.agent(newer)).ask(beat(), m.Ack)
+        await (await master.agent(newer)).deliver(beat())
         assert (await master.client(peer).ask(HELLO, m.Deny)).code == m.Refusal.SUPERSEDED
 
 
@@ -577,7 +578,7 @@ async def test_beats_do_not_wait_for_a_renewal_that_waits_for_the_disk(
         for _ in range(5):
             agent.link.post(m.Renew(csr_der))  # asked again and again: one at a time is worked on
         for sequence in range(2, 40):
-            await agent.ask(beat(sequence), m.Ack)
+            await agent.deliver(beat(sequence))
             await trio.sleep(5)
         assert await master.changes_of("web") == ["up"]
         assert len(begun) == 1
@@ -596,7 +597,7 @@ async def test_renewal_that_the_disk_refuses_leaves_the_link_and_the_old_key_as_
         monkeypatch.setattr(master.store, "write", refuse)
         _, csr_der = new_key_and_request()
         agent.link.post(m.Renew(csr_der))
-        await agent.ask(beat(), m.Ack)
+        await agent.deliver(beat())
         monkeypatch.undo()
         assert await agent.ask(m.Renew(csr_der), m.Renewed)
         await twin_of(master, agent, peer)
@@ -635,7 +636,7 @@ async def test_certificate_that_ends_while_the_link_lasts_ends_it_without_making
     async with assembled(tmp_path, MasterSettings(certificate_life_s=8)) as master:
         agent = await master.beating("web")
         await trio.sleep(4)
-        await agent.ask(beat(2), m.Ack)
+        await agent.deliver(beat(2))
         assert (await agent.goodbye()).code == m.Parting.EXPIRED
         assert trio.current_time() <= 8.1
         await wait_all_tasks_blocked()

@@ -79,7 +79,7 @@ async def test_many_are_told_in_order_and_others_get_their_turn_in_between() -> 
         await waiting.next_batch().tell()
     assert told == list(sequences)
     assert {count % TOLD_AT_ONCE for count in turns} == {0}
-    assert len(turns) >= 4
+    assert len(turns) >= 3  # the fourth may come when all are told
 
 
 async def test_cancellation_waits_until_all_are_told() -> None:
