@@ -127,6 +127,7 @@ class Requests:
         """The viewer is gone: nothing is sent to it any more."""
         for follower in viewer.following:
             self._context.events.unfollow(follower)
+        viewer.following.clear()  # each knows its viewer
 
     async def _dispatch(self, request: m.FromClient, viewer: Viewer) -> m.ToViewer:
         match request:

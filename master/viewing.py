@@ -99,6 +99,7 @@ class ViewerSession(Session):
                 self._viewers.feed.leave(self)
                 self._viewers.attention.leave(self)
                 await self.link.finish()
+                del self._viewer, self._nursery  # both lead back to here
 
     def stop(self) -> None:
         self._scope.cancel()

@@ -167,6 +167,9 @@ class Link(Generic[Sent, Received]):
             self.broken = reason
             if self.on_broken is not None:
                 self.on_broken()
+            # The owner has the link, and these are the owner's: what has ended is to be gone when
+            # nobody needs it, not when a collector comes that hardly ever does (master.daemon).
+            self.on_blocked, self.on_broken = _nothing_to_do, None
             self.stream.close()
             self.connection.abandon()
             self.outbox = Outbox()
@@ -199,3 +202,7 @@ class Link(Generic[Sent, Received]):
         while self.outbox and self.broken is None:
             await self.stream.wait_writable()
             self.flush()
+
+
+def _nothing_to_do() -> None:
+    """Nobody drains a link that has ended."""
