@@ -119,6 +119,11 @@ class Recorder:
         """Whether a beat has arrived whose sample is not on disk yet."""
         return self._confirmations.is_waiting
 
+    def end(self) -> None:
+        """The link is over: nobody is left to be told. (Whoever is told has the recorder: without
+        this, neither would be gone before a collector comes that hardly ever does.)"""
+        self._confirm = _tell_nobody
+
     def beat(self, beat: m.Beat, core: bytes, now_s: float) -> bool:
         """A beat has arrived; `core` is its sample, checked. Returns whether it was taken, and will
         be confirmed; else it is to be acknowledged now."""
@@ -272,6 +277,10 @@ class _Answer:
         if not self._awaited:
             self._recorder.came_again(self._boot_id, self._first, self._last)
             self._post(m.Stored(self._boot_id_said, self._first, self._last))
+
+
+def _tell_nobody() -> None:
+    """What is on disk of a link that is over."""
 
 
 def _check_order(numbers: list[int]) -> None:

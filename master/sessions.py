@@ -317,6 +317,7 @@ class AgentSession(Session):
         try:
             await self.link.finish()
         finally:
+            self._recorder.end()
             self._sessions.roster.leave(self)
 
     def _take_all(self, messages: Iterator[m.FromClient]) -> None:
