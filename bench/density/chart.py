@@ -1,5 +1,5 @@
-"""One chart as SVG: lines over two axes, with units and a legend, to be read on a light page and on
-a dark one. Each point says its values when it is pointed at."""
+"""One chart as SVG: lines over two axes, with units and a legend, on a page that is light or dark
+as the reader has it. Each point says its values when it is pointed at."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -82,6 +82,7 @@ def chart(title: str, across: Axis, up: Axis, lines: Sequence[Series]) -> str:
     drawn = [_line(place, series, across, up) for place, series in enumerate(lines)]
     legend = [_legend(place, series) for place, series in enumerate(lines)]
     body = [
+        '<rect class="page" width="100%" height="100%" rx="6"/>',
         f'<text class="title" x="{_LEFT}" y="24">{escape(title)}</text>',
         *(_grid_across(tick, text, across) for tick, text in across.ticks),
         *(_grid_up(tick, text, up) for tick, text in up.ticks),
@@ -101,15 +102,15 @@ def _style(count: int) -> str:
     return (
         "<style>text{font:13px system-ui,sans-serif}.title{font-size:15px;font-weight:600}"
         ".line{fill:none;stroke-width:2}"
-        f"{_colours(count, 0, '#1f2328', '#d0d7de')}"
+        f"{_colours(count, 0, '#ffffff', '#1f2328', '#d0d7de')}"
         "@media(prefers-color-scheme:dark){"
-        f"{_colours(count, 1, '#e6edf3', '#3d444d')}}}</style>"
+        f"{_colours(count, 1, '#0d1117', '#e6edf3', '#3d444d')}}}</style>"
     )
 
 
-def _colours(count: int, page: int, text: str, grid: str) -> str:
-    lines = [(number, _COLOURS[number % len(_COLOURS)][page]) for number in range(count)]
-    return f"text{{fill:{text}}}.grid{{stroke:{grid}}}" + "".join(
+def _colours(count: int, place: int, page: str, text: str, grid: str) -> str:
+    lines = [(number, _COLOURS[number % len(_COLOURS)][place]) for number in range(count)]
+    return f".page{{fill:{page}}}text{{fill:{text}}}.grid{{stroke:{grid}}}" + "".join(
         f".c{number} .line{{stroke:{colour}}}.c{number} .dot{{fill:{colour}}}"
         for number, colour in lines
     )

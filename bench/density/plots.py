@@ -48,8 +48,9 @@ _COLUMNS: Final = (
 
 
 def read(path: Path) -> list[Result]:
-    """The results in a file, in the order in which they were made."""
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """The results in a file, in the order in which they were made. A master with workers is a
+    server of its own."""
+    return [_named(json.loads(line)) for line in path.read_text().splitlines()]
 
 
 def plots(results: Sequence[Result]) -> dict[str, str]:
@@ -67,14 +68,14 @@ def plots(results: Sequence[Result]) -> dict[str, str]:
 def table(results: Sequence[Result]) -> str:
     """Markdown: a line for each server and number of beats a second."""
     head = [title for _, title in _COLUMNS]
-    rows = _latest(results, lambda row: (row["server"], row["links"], row["beats_per_s"]))
+    rows = _latest(results, _case)
     cells = [[_text(row.get(key, "-")) for key, _ in _COLUMNS] for row in rows]
     lines = [head, ["---"] * len(head), *cells]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _cpu(results: Sequence[Result]) -> str | None:
-    rows = _latest(results, lambda row: (row["server"], row["beats_per_s"]))
+    rows = _latest(results, _case)
     series = [
         Series(
             name,
@@ -90,7 +91,7 @@ def _delays(results: Sequence[Result]) -> str | None:
         Series(f"{row['server']}: {word}", _known(row.get(f"{key}{CURVE}", ())))
         for row in _largest(results)
         for key, word in _DELAYS
-        if key != "confirmed" or row["server"] == "heartline"
+        if key != "confirmed" or row["server"].startswith("heartline")
     ]
     series = [each for each in series if each.points]
     if not series:
@@ -143,6 +144,18 @@ def _thinned(curve: Sequence[Sequence[Any]]) -> list[Point]:
 def _known(points: Iterable[Sequence[Any]]) -> list[Point]:
     # Of none there is no delay, and what is the last of all has no place among the nines.
     return [(part, delay) for part, delay in points if delay != "-" and part < 1]
+
+
+def _named(row: Result) -> Result:
+    workers = row["options"]["workers"]
+    if row["server"] != "heartline" or not workers:
+        return row
+    return {**row, "server": f"heartline, {workers} workers"}
+
+
+def _case(row: Result) -> object:
+    """What is measured again when this is the same."""
+    return row["server"], row["links"], row["options"]["period"]
 
 
 def _latest(results: Iterable[Result], key: Callable[[Result], object]) -> list[Result]:

@@ -1,8 +1,10 @@
 """What a run of the density benchmark says is what it has counted."""
 
+import json
 import math
 import subprocess
 import sys
+from pathlib import Path
 from xml.etree import ElementTree
 
 import msgspec
@@ -12,7 +14,7 @@ from bench.density.cost import Tree
 from bench.density.figures import turned
 from bench.density.histogram import Histogram
 from bench.density.limit import Step
-from bench.density.plots import Result, plots, table
+from bench.density.plots import Result, plots, read, table
 from bench.density.samples import SHOWN, Samples
 from bench.density.stamps import sent_mono_ms, shown_age_ms
 from shared.metrics import Core
@@ -24,6 +26,7 @@ KEPT_UP = Step(1000.0, 990.0, 0.6, 2.0, "0", 80.0, 60.0, 30.0, 30.0, 115.0)
 RESULT: Result = {
     "server": "C, epoll",
     "links": 10,
+    "options": {"period": 2.0, "workers": 0},
     "beats_per_s": 5,
     "us_per_beat": 20.5,
     "ack_curve": [[0.5, 0.2], [0.99, 3.0], [1.0, 9.0]],
@@ -115,7 +118,7 @@ def test_who_has_no_processor_time_left_has_given_way(behind: Step, gave_way: st
 
 
 def test_plots_show_the_points_of_the_results() -> None:
-    made = plots([RESULT, {**RESULT, "beats_per_s": 50, "us_per_beat": 18.25}])
+    made = plots([{**RESULT, "links": 9, "beats_per_s": 50, "us_per_beat": 18.25}, RESULT])
     titles = {name: _points(text) for name, text in made.items()}
     assert titles == {
         "density-cpu.svg": ["C, epoll: 5, 20.5", "C, epoll: 50, 18.25"],
@@ -136,8 +139,21 @@ def test_the_latest_result_for_the_same_thing_is_the_one_in_the_table() -> None:
     assert "| C, epoll | 10 | 5 | 18.25 |" in lines[2]
 
 
+def test_a_master_with_workers_is_a_server_of_its_own(tmp_path: Path) -> None:
+    kept = tmp_path / "results.jsonl"
+    alone = {**RESULT, "server": "heartline"}
+    lines = [alone, {**alone, "options": {"period": 2.0, "workers": 3}}, RESULT]
+    kept.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    assert [row["server"] for row in read(kept)] == [
+        "heartline",
+        "heartline, 3 workers",
+        "C, epoll",
+    ]
+
+
 def test_a_table_has_a_column_for_each_server_and_no_curves() -> None:
     rows: list[dict[str, object]] = [{**RESULT}, {"server": "heartline", "links": 9}]
+    del rows[0]["options"]
     assert turned(rows) == [
         {"": "links", "C, epoll": 10, "heartline": 9},
         {"": "beats_per_s", "C, epoll": 5, "heartline": "-"},
