@@ -66,7 +66,7 @@ def new_leaf(authority: CertificateAuthority, now: dt.datetime) -> tuple[bytes, 
 
 def port_context(authority: CertificateAuthority, now: dt.datetime) -> ssl.SSLContext:
     """The TLS context of the master's port, with a fresh leaf."""
-    return master_context(authority.certificate_pem(), *new_leaf(authority, now))
+    return master_context(authority.clients_certificate_pem(), *new_leaf(authority, now))
 
 
 async def rotate_leaf(

@@ -309,7 +309,7 @@ class Master:
     ) -> None:
         leaf = new_leaf(self.authority, dt.datetime.now(dt.UTC))
         parts.workers = Workers(
-            command, shares, parts.entry, Leaf(self.authority.certificate_pem(), *leaf)
+            command, shares, parts.entry, Leaf(self.authority.clients_certificate_pem(), *leaf)
         )
         nursery.start_soon(parts.workers.run)
 

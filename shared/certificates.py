@@ -4,6 +4,11 @@ it.
 P-256 throughout. Of a certificate request only the public key is used (and its signature checked,
 as proof of possession); every name in a certificate is the master's own choice. The only module
 that loads `cryptography`, which keeps ten megabytes resident: an agent's daemon never imports it.
+
+The CA's key has two names: masters' certificates are issued under the one that agents and viewers
+trust, theirs under one that only masters do. OpenSSL sends with a certificate whatever it finds
+above it in what it trusts itself; so it finds nothing, each side sends one certificate and reads
+one, and that is a quarter of a handshake, and 4.6 kB of each link (docs/decisions/0007).
 """
 
 import datetime as dt
@@ -104,27 +109,27 @@ class CertificateAuthority:
     def _certified(
         cls, key: ec.EllipticCurvePrivateKey, now: dt.datetime
     ) -> "CertificateAuthority":
-        public = key.public_key()
-        name = _name(f"heartline ca {cluster_of(fingerprint(public))}")
-        certificate = (
-            _builder(name, name, public, now - BACKDATE, now + CA_LIFE)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
-            .add_extension(_key_identifier(public), critical=False)
-            .add_extension(_authority_identifier(public), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        return cls(key, certificate)
+        name = _name(f"heartline ca {cluster_of(fingerprint(key.public_key()))}")
+        return cls(key, _self_signed(key, name, now - BACKDATE, now + CA_LIFE))
 
     def key_pem(self) -> bytes:
         """The private key, unencrypted: for a file that only the master can read."""
         return private_key_pem(self._key)
 
     def certificate_pem(self) -> bytes:
+        """What masters' certificates chain to: for agents and viewers."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def certificate_der(self) -> bytes:
         return self._certificate.public_bytes(serialization.Encoding.DER)
+
+    def clients_certificate_pem(self) -> bytes:
+        """What clients' certificates chain to: for masters. Made anew each time; it is the key that
+        counts."""
+        name, ours = self._clients_name(), self._certificate
+        validity = ours.not_valid_before_utc, ours.not_valid_after_utc
+        certificate = _self_signed(self._key, name, *validity)
+        return certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue_master(self, now: dt.datetime, life: dt.timedelta) -> tuple[bytes, bytes]:
         """A new key and certificate for a master, both PEM."""
@@ -135,6 +140,7 @@ class CertificateAuthority:
             x509.DNSName(self.server_name),
             ExtendedKeyUsageOID.SERVER_AUTH,
             (now - BACKDATE, now + life),
+            issuer=self._certificate.subject,
         )
         return private_key_pem(key), certificate.public_bytes(serialization.Encoding.PEM)
 
@@ -148,8 +154,12 @@ class CertificateAuthority:
             x509.UniformResourceIdentifier(subject.uri()),
             ExtendedKeyUsageOID.CLIENT_AUTH,
             (now - min(BACKDATE, life), now + life),
+            issuer=self._clients_name(),
         )
         return certificate.public_bytes(serialization.Encoding.DER)
+
+    def _clients_name(self) -> x509.Name:
+        return _name(f"heartline clients {self.cluster}")
 
     def _issue(
         self,
@@ -158,9 +168,11 @@ class CertificateAuthority:
         alternative_name: x509.GeneralName,
         usage: x509.ObjectIdentifier,
         validity: tuple[dt.datetime, dt.datetime],
+        *,
+        issuer: x509.Name,
     ) -> x509.Certificate:
         return (
-            _builder(_name(common_name), self._certificate.subject, key, *validity)
+            _builder(_name(common_name), issuer, key, *validity)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
@@ -327,6 +339,20 @@ def _builder(
         .serial_number(x509.random_serial_number())
         .not_valid_before(begins)
         .not_valid_after(ends)
+    )
+
+
+def _self_signed(
+    key: ec.EllipticCurvePrivateKey, name: x509.Name, begins: dt.datetime, ends: dt.datetime
+) -> x509.Certificate:
+    public = key.public_key()
+    return (
+        _builder(name, name, public, begins, ends)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), critical=True)
+        .add_extension(_key_identifier(public), critical=False)
+        .add_extension(_authority_identifier(public), critical=False)
+        .sign(key, hashes.SHA256())
     )
 
 

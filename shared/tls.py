@@ -24,8 +24,11 @@ itself, and its frames know their length. OpenSSL would write a complaint to the
 with that wipe away how the connection ended (`shared.tcp.was_reset`)."""
 
 
-def master_context(ca_pem: bytes, key_pem: bytes, certificate_pem: bytes) -> ssl.SSLContext:
+def master_context(clients_ca_pem: bytes, key_pem: bytes, certificate_pem: bytes) -> ssl.SSLContext:
     """The context of a master's port, for clients with and without a certificate.
+
+    `clients_ca_pem` is what their certificates chain to, and no more: whatever is above the
+    master's own would be sent with every handshake.
 
     Whether a certificate is required is decided by what the client asks for (CERT_OPTIONAL):
     switching contexts in an SNI callback would not enforce it. No session tickets: they carry the
@@ -34,7 +37,7 @@ def master_context(ca_pem: bytes, key_pem: bytes, certificate_pem: bytes) -> ssl
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=ca_pem.decode("ascii"))
+    context.load_verify_locations(cadata=clients_ca_pem.decode("ascii"))
     context.verify_mode = ssl.CERT_OPTIONAL
     context.verify_flags |= ssl.VERIFY_X509_STRICT | _NO_CHECK_TIME
     context.num_tickets = 0

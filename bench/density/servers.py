@@ -158,7 +158,7 @@ def _files(folder: StateFolder) -> list[str]:
     key_pem, certificate_pem = authority.issue_master(now, dt.timedelta(days=30))
     welcome = m.Welcome(m.PROTOCOL_MAX, "0" * 16, "bench", 5_000, 86_400, 86_400, "bench")
     contents = {
-        "ca.pem": authority.certificate_pem(),
+        "ca.pem": authority.clients_certificate_pem(),
         "key.pem": key_pem,
         "certificate.pem": certificate_pem,
         "welcome": m.encode(welcome),

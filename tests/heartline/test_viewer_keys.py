@@ -116,7 +116,7 @@ def test_key_that_another_program_has_renewed_meanwhile_is_another_key(viewer: V
 
 def test_key_dialled_with_is_the_one_that_the_master_sees(viewer: Viewer) -> None:
     master = master_context(
-        AUTHORITY.certificate_pem(), *AUTHORITY.issue_master(NOW, dt.timedelta(days=7))
+        AUTHORITY.clients_certificate_pem(), *AUTHORITY.issue_master(NOW, dt.timedelta(days=7))
     )
     for path in (viewer.current, viewer.renewed):
         shown = viewer.put(path)

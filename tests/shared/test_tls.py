@@ -19,7 +19,7 @@ AUTHORITY = CertificateAuthority.create(NOW)
 
 
 def test_newcomer_can_ask_any_master(tmp_path: Path) -> None:
-    master = master_context(AUTHORITY.certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
+    master = master_context(AUTHORITY.clients_certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
     shake_hands(master, newcomer_context(), "whatever.example")
 
 
@@ -29,7 +29,7 @@ def test_keys_touch_no_disk_where_there_are_memory_files(
     if not hasattr(os, "memfd_create"):
         pytest.skip("not on this platform")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "there is no such folder"))
-    master_context(AUTHORITY.certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
+    master_context(AUTHORITY.clients_certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
 
 
 def test_elsewhere_keys_are_gone_from_the_disk_at_once(
@@ -37,7 +37,7 @@ def test_elsewhere_keys_are_gone_from_the_disk_at_once(
 ) -> None:
     monkeypatch.delattr(os, "memfd_create", raising=False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    master = master_context(AUTHORITY.certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
+    master = master_context(AUTHORITY.clients_certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
     assert not list(tmp_path.iterdir())
     client = client_context(AUTHORITY.certificate_pem())
     shake_hands(master, client, AUTHORITY.server_name)
@@ -59,7 +59,7 @@ def test_identity_that_is_none_is_refused_with_its_path(tmp_path: Path) -> None:
 
 
 def test_new_leaf_counts_from_the_next_handshake_on() -> None:
-    master = master_context(AUTHORITY.certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
+    master = master_context(AUTHORITY.clients_certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
     client = client_context(AUTHORITY.certificate_pem())
     serials: list[object] = []
     for _ in range(2):
@@ -72,7 +72,7 @@ def test_new_leaf_counts_from_the_next_handshake_on() -> None:
 
 
 def test_a_masters_port_speaks_tls_1_3_only() -> None:
-    master = master_context(AUTHORITY.certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
+    master = master_context(AUTHORITY.clients_certificate_pem(), *AUTHORITY.issue_master(NOW, LIFE))
     assert master.minimum_version == ssl.TLSVersion.TLSv1_3
     assert master.num_tickets == 0
     assert master.verify_mode == ssl.CERT_OPTIONAL
