@@ -108,6 +108,8 @@ class Admission:
     clock."""
 
     def __init__(self, limits: AdmissionLimits, now_s: float) -> None:
+        self.released = 0
+        """Tickets given back so far: handshakes that have ended, well or not."""
         self._limits = limits
         self._open: Counter[str] = Counter()
         self._strangers = 0
@@ -153,6 +155,7 @@ class Admission:
 
     def release(self, ticket: Ticket) -> None:
         """The connection has ended or has authenticated. Once per ticket."""
+        self.released += 1
         group = ticket.group
         if ticket.is_reserved:
             self._reserved -= 1
@@ -215,6 +218,8 @@ class Admission:
 def address_group(address: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 of an IPv6 one, which one host has to
     itself."""
+    if ":" not in address:
+        return address
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -16,6 +16,7 @@ serve
 ├ Outages      what is to be stored of them; the master's own stalls
 ├ Audit        the limits' summary, every minute
 ├ Canary       whether what is sent gets through to this process at all
+├ heap         gives back what handshakes have used
 ├ stalls       tells of the time in which this process was not there
 └ signals      SIGTERM and SIGINT stop, SIGHUP reloads
 """
@@ -48,6 +49,7 @@ from master.enrolment import Enrolment, load_identities
 from master.entry import Entry
 from master.events import EventLog
 from master.feed import Feed
+from master.heap import trim_after_bursts
 from master.history.history import History
 from master.history.patient_clock import PatientClock, last_written_ms
 from master.history.queries import Queries
@@ -297,6 +299,7 @@ class Master:
         nursery.start_soon(self.audit.run)
         nursery.start_soon(canary.run)
         nursery.start_soon(readiness.run)
+        nursery.start_soon(trim_after_bursts, lambda: admission.released)
         nursery.start_soon(sessions.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 

@@ -381,6 +381,8 @@ class AgentSession(Session):
         self._sessions.attention.family_arrived(self.node, cleaned.family)
 
     def _inventory(self, packed: msgspec.Raw) -> None:
+        if bytes(packed) == self.node.inventory:
+            return  # as nearly always when a link is made anew: it was cleaned then
         cleaned, inventory = clean_inventory(packed)
         if cleaned != self.node.inventory:
             self.node.take_inventory(cleaned, inventory)

@@ -95,7 +95,7 @@ class Worker:
         """Serves until the hub says stop, or is gone."""
         for task in (self.pipe.write_out, self.readiness.run, self._stay_current, self._witness):
             self._nursery.start_soon(task)
-        self._nursery.start_soon(trim_after_bursts, lambda: self._number)
+        self._nursery.start_soon(trim_after_bursts, lambda: self.admission.released)
         unpacker = r.Unpacker()
         while not self._is_stopping and (data := await self.pipe.receive()):
             for kind, number, payload in unpacker.feed(data):
