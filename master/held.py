@@ -31,11 +31,11 @@ class HeldLink:
         "_is_shut_down",
         "_is_watched",
         "_pending",
-        "_pending_bytes",
         "_settled",
         "_taken_bytes",
         "_worker",
         "number",
+        "pending_bytes",
         "stream",
     )
 
@@ -44,14 +44,15 @@ class HeldLink:
         self.stream: Final = stream
         self._worker = worker
         self._pending: list[bytes] | None = None
-        self._pending_bytes = 0
+        self.pending_bytes = 0
+        """What the socket has refused so far."""
         self._taken_bytes = 0
         self._is_watched = False
         self._is_shut_down = False
         self._settled: trio.Event | None = trio.Event()
 
     def __repr__(self) -> str:
-        return f"<HeldLink {self.number}, {self._pending_bytes} B pending>"
+        return f"<HeldLink {self.number}, {self.pending_bytes} B pending>"
 
     def begin(self) -> None:
         """Relays what the peer sends from now on."""
@@ -99,8 +100,8 @@ class HeldLink:
             self._worker.pipe.post(r.BLOCKED, self.number)
             self._worker.spawn(self._drain)
         self._pending.append(data)
-        self._pending_bytes += len(data)
-        if self._pending_bytes > PENDING_LIMIT_BYTES:
+        self.pending_bytes += len(data)
+        if self.pending_bytes > PENDING_LIMIT_BYTES:
             self.broken("the peer does not read")
 
     def shutdown(self) -> None:
@@ -149,7 +150,7 @@ class HeldLink:
                 await self.stream.wait_writable()
                 while pending and self.stream.send_nowait(pending[0]):
                     size_bytes = len(pending.pop(0))
-                    self._pending_bytes -= size_bytes
+                    self.pending_bytes -= size_bytes
                     self._count(size_bytes)
         except LinkBrokenError as error:
             self.broken(str(error))

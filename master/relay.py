@@ -107,7 +107,7 @@ class LimitHit(Struct, frozen=True, array_like=True):
 class Leaf(Struct, frozen=True, array_like=True):
     """What the port shows, and by what it verifies clients. All PEM; the CA's key is not in it."""
 
-    ca_pem: bytes
+    clients_ca_pem: bytes
     key_pem: bytes
     certificate_pem: bytes
 

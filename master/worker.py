@@ -168,7 +168,7 @@ class Worker:
         if self._context is not None:
             load_leaf(self._context, leaf.key_pem, leaf.certificate_pem)
             return
-        self._context = master_context(leaf.ca_pem, leaf.key_pem, leaf.certificate_pem)
+        self._context = master_context(leaf.clients_ca_pem, leaf.key_pem, leaf.certificate_pem)
         ceiling = raise_ceiling()
         for listener in self._listeners:
             self._nursery.start_soon(

@@ -98,7 +98,7 @@ class Workers:
 
     def renew_leaf(self, key_pem: bytes, certificate_pem: bytes) -> None:
         """The port has another certificate from now on."""
-        self._leaf = r.Leaf(self._leaf.ca_pem, key_pem, certificate_pem)
+        self._leaf = r.Leaf(self._leaf.clients_ca_pem, key_pem, certificate_pem)
         self._post_all(r.LEAF, r.encode(self._leaf))
 
     def shut_door(self) -> None:
@@ -114,6 +114,15 @@ class Workers:
             await self._ended.wait()
         self._lives.cancel()
         await self._ended.wait()
+
+    def relay(self, pipe: RelayPipe) -> Relay:
+        """The hub's end of a worker that has just been started, and is told what it has to know."""
+        relay = Relay(pipe, self._open, self._entry.limit_hit)
+        context = self._entry.context
+        relay.post(r.LIMITS, 0, r.encode(self._limits(context.settings, context.link)))
+        relay.post(r.MEMBERS, 0, r.encode(self._entry.admission.members()))
+        relay.post(r.LEAF, 0, r.encode(self._leaf))
+        return relay
 
     async def _keep(self, place: int) -> None:
         pause_s = 0.0
@@ -133,9 +142,7 @@ class Workers:
         try:
             with far:
                 process = await self._started(place, far)
-            relay = Relay(pipe, self._open, self._entry.limit_hit)
-            self._relays[place] = relay
-            self._instruct(relay)
+            relay = self._relays[place] = self.relay(pipe)
             try:
                 await self._relay(place, relay, process)
             finally:
@@ -187,12 +194,6 @@ class Workers:
             _log.error("a worker is stuck and is killed", extra={"worker": place, "why": why})
             process.kill()
             return
-
-    def _instruct(self, relay: Relay) -> None:
-        context = self._entry.context
-        relay.post(r.LIMITS, 0, r.encode(self._limits(context.settings, context.link)))
-        relay.post(r.MEMBERS, 0, r.encode(self._entry.admission.members()))
-        relay.post(r.LEAF, 0, r.encode(self._leaf))
 
     def _limits(self, settings: MasterSettings, link: LinkSettings) -> r.Limits:
         limits = admission_limits(settings).shared_by(len(self._shares))

@@ -3,8 +3,9 @@
 import datetime as dt
 import json
 import random
+import socket
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import copy
 from pathlib import Path
@@ -27,16 +28,21 @@ from agent.spool_ring import SPOOL, Ring
 from agent.spooler import Spooler
 from agent.witness import Witness
 from master.audit import Audit
-from master.authority import open_authority, port_context
+from master.authority import new_leaf, open_authority, port_context
 from master.daemon import Master, Parts
+from master.entry import Entry
 from master.history.history import History
 from master.identities import AGENT
 from master.listener import accept_tls, bind, bound_address
 from master.node import Node
+from master.relay import Leaf
+from master.relay_pipe import RelayPipe
 from master.store import Store
+from master.worker import Worker
+from master.workers import Command, Workers
 from shared import messages as m
 from shared.addresses import parse_address
-from shared.certificates import Subject, new_key_and_request
+from shared.certificates import CertificateAuthority, Subject, new_key_and_request
 from shared.clock import wall_ms
 from shared.connection import ClientConnection
 from shared.dialling import connect
@@ -61,8 +67,16 @@ ANSWER_S: Final = 10.0
 class Cluster:
     """One running master, seen from inside and outside."""
 
-    def __init__(self, master: Master, parts: Parts, addresses: list[str]) -> None:
+    def __init__(
+        self,
+        master: Master,
+        parts: Parts,
+        addresses: list[str],
+        worker: Worker | None = None,
+    ) -> None:
         self.master = master
+        self.worker = worker
+        """In front of the master; None: the master does without."""
         self.parts = parts
         self.authority = master.authority
         self.addresses = addresses
@@ -301,6 +315,23 @@ async def enrolled_agent(
     return Agent(folder, identity, link=link)
 
 
+def start_worker(
+    nursery: trio.Nursery,
+    listeners: Sequence[socket.socket],
+    entry: Entry,
+    authority: CertificateAuthority,
+) -> tuple[Worker, tuple[RelayPipe, RelayPipe]]:
+    """A worker of this master that holds these sockets, and the two ends of its relay."""
+    near, far = map(RelayPipe, socket.socketpair())
+    leaf = Leaf(authority.clients_certificate_pem(), *new_leaf(authority, dt.datetime.now(dt.UTC)))
+    workers = Workers(Command((), {}), [[]], entry, leaf)
+    relay = workers.relay(near)
+    worker = Worker(far, listeners, nursery)
+    for task in (near.write_out, relay.run, worker.serve):
+        nursery.start_soon(task)
+    return worker, (near, far)
+
+
 @asynccontextmanager
 async def running_cluster(
     root: Path,
@@ -308,8 +339,10 @@ async def running_cluster(
     link: LinkSettings | None = None,
     *,
     ceiling: int | None = None,
+    through_worker: bool = False,
 ) -> AsyncGenerator[Cluster]:
-    """A master on `root`, listening on loopback; ends with the block."""
+    """A master on `root`, listening on loopback, or one behind a worker, which is in the same loop
+    here; ends with the block."""
     folder = StateFolder(root)
     folder.ensure()
     settings = settings or MasterSettings(listen=("127.0.0.1:0",), period_s=1.0)
@@ -331,14 +364,21 @@ async def running_cluster(
                 audit=audit,
             )
             parts = master.assemble(nursery)
-            context = port_context(authority, now)
-            for sock in listeners:
-                nursery.start_soon(accept_tls, sock, context, parts.entry, nursery, ceiling)
-            cluster = Cluster(master, parts, [bound_address(sock) for sock in listeners])
+            worker, pipes = None, ()
+            if through_worker:
+                worker, pipes = start_worker(nursery, listeners, parts.entry, authority)
+            else:
+                context = port_context(authority, now)
+                for sock in listeners:
+                    nursery.start_soon(accept_tls, sock, context, parts.entry, nursery, ceiling)
+            addresses = [bound_address(sock) for sock in listeners]
+            cluster = Cluster(master, parts, addresses, worker)
             try:
                 yield cluster
             finally:
                 cluster.hang_up()
+                for pipe in pipes:
+                    pipe.close()
             nursery.cancel_scope.cancel()
     finally:
         for sock in listeners:
