@@ -45,7 +45,7 @@ import msgspec
 from bench.baselines import MissingBaselineError
 from bench.density import identities
 from bench.density.figures import turned
-from bench.density.identities import FleetExpiredError
+from bench.density.identities import UnfitFleetError
 from bench.density.load import LoadFailedError, descriptors
 from bench.density.measurement import NAMES, Bench, Options
 from bench.density.servers import ServerFailedError
@@ -167,7 +167,7 @@ def main() -> int:
                     with given.out.open("a") as out:
                         out.write(json.dumps(circumstances | rows[-1]) + "\n")
     except (
-        FleetExpiredError,
+        UnfitFleetError,
         MissingBaselineError,
         ServerFailedError,
         LoadFailedError,

@@ -20,6 +20,8 @@ from typing import Final
 
 import msgspec
 import trio
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from msgspec import Struct
 
@@ -43,8 +45,8 @@ AGENTS_LIMIT: Final = 250 * AGENTS_PER_ADDRESS
 _TOKEN_ID: Final = hashlib.sha256(b"bench.density").digest()[:8]
 
 
-class FleetExpiredError(Exception):
-    """The certificates of a fleet have ended."""
+class UnfitFleetError(Exception):
+    """The certificates of a fleet that was kept have ended, or are not as masters issue them."""
 
 
 class Credentials(Struct, frozen=True, array_like=True):
@@ -76,7 +78,7 @@ def prepare(root: Path, count: int, progress: Callable[[int], None] | None = Non
     told how many it has. What is there beyond `count` the master knows too, and never hears of.
 
     Raises:
-        FleetExpiredError: there is one whose certificates have ended.
+        UnfitFleetError: no master would let in the agents of the one there is.
     """
     now = dt.datetime.now(dt.UTC)
     master, places = master_folder(root), root / "agents"
@@ -87,8 +89,8 @@ def prepare(root: Path, count: int, progress: Callable[[int], None] | None = Non
         expires = (now + LIFE).timestamp()
         made = Fleet(authority.certificate_pem(), authority.server_name, expires)
         _write(root / "fleet", msgspec.msgpack.encode(made))
-    elif load(root).expires_unix_s < now.timestamp():
-        raise FleetExpiredError(f"the certificates in {root} have ended: remove it")
+    elif not _is_fit(authority, root, now):
+        raise UnfitFleetError(f"no master lets in the agents in {root} any more: remove it")
     store = Store.open(master.database)
     try:
         for first in range(0, count, AGENTS_PER_ADDRESS):
@@ -111,6 +113,19 @@ def load_agents(root: Path, first: int, count: int) -> Iterator[Credentials]:
     for begin in range(first - first % AGENTS_PER_ADDRESS, last, AGENTS_PER_ADDRESS):
         agents = _block(_block_path(root / "agents", begin))
         yield from agents[max(0, first - begin) : last - begin]
+
+
+def _is_fit(authority: CertificateAuthority, root: Path, now: dt.datetime) -> bool:
+    if load(root).expires_unix_s < now.timestamp():
+        return False
+    issuer = x509.load_pem_x509_certificate(authority.clients_certificate_pem())
+    for agent in load_agents(root, 0, 1):
+        begins = agent.pem.index(b"-----BEGIN CERTIFICATE")
+        try:
+            x509.load_pem_x509_certificate(agent.pem[begins:]).verify_directly_issued_by(issuer)
+        except (ValueError, InvalidSignature):
+            return False
+    return True
 
 
 def _prepare_block(

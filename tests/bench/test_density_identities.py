@@ -1,11 +1,15 @@
 """Identities made in bulk are those that enrolment makes: the real master lets their holders in."""
 
+import shutil
 import ssl
 import time
 from pathlib import Path
 
+import pytest
+
 from bench.density.identities import (
     AGENTS_PER_ADDRESS,
+    UnfitFleetError,
     load,
     load_agents,
     master_folder,
@@ -63,3 +67,14 @@ def test_agents_of_a_range_come_from_several_files_in_order(tmp_path: Path) -> N
     begin = AGENTS_PER_ADDRESS - 1
     assert list(load_agents(tmp_path, begin, 3)) == agents[begin:]
     assert [agent.address for agent in agents[begin:]] == ["127.0.1.1", "127.0.1.2", "127.0.1.2"]
+
+
+def test_a_fleet_that_no_master_would_let_in_is_refused(tmp_path: Path) -> None:
+    kept, other = tmp_path / "kept", tmp_path / "other"
+    for root in (kept, other):
+        root.mkdir()
+        prepare(root, 2)
+    shutil.rmtree(kept / "agents")
+    shutil.copytree(other / "agents", kept / "agents")
+    with pytest.raises(UnfitFleetError):
+        prepare(kept, 2)
