@@ -364,7 +364,8 @@ async def running_cluster(
                 audit=audit,
             )
             parts = master.assemble(nursery)
-            worker, pipes = None, ()
+            worker: Worker | None = None
+            pipes: tuple[RelayPipe, ...] = ()
             if through_worker:
                 worker, pipes = start_worker(nursery, listeners, parts.entry, authority)
             else:

@@ -107,8 +107,9 @@ def test_master_stops_in_order_and_leaves_no_worker_behind(site: Site) -> None:
     workers = site.workers
     assert site.master.stop() == 0
     assert not any(each.is_running() for each in workers)
-    for agent in site.agents:
-        eventually_in_processes(lambda agent=agent: "the master is stopping" in agent.said)
+    eventually_in_processes(
+        lambda: all("the master is stopping" in agent.said for agent in site.agents)
+    )
 
 
 def test_killed_master_leaves_no_worker_behind_and_its_agents_find_the_next(site: Site) -> None:
