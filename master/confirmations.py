@@ -33,11 +33,6 @@ class Confirmations:
             return self._durable
         return min(self._durable, self._refused[0].before)
 
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a sample is on its way to the disk."""
-        return bool(self._taken)
-
     def taken(self, sequence: int) -> None:
         """A beat's sample is on its way to the disk."""
         taken = self._taken

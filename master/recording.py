@@ -82,6 +82,7 @@ class Recorder:
         "_node_id",
         "_now_wall_ms",
         "_started_mono_ms",
+        "acknowledged",
     )
 
     def __init__(
@@ -100,6 +101,8 @@ class Recorder:
         self._boot_id, self._started_mono_ms = self._last_run = anchor.run
         self._confirmations = Confirmations()
         self._confirm = confirm
+        self.acknowledged = 0
+        """The number of the last beat that the agent knows to have arrived."""
 
     def __repr__(self) -> str:
         return f"<Recorder of {self._node_id}, {self._confirmations!r}>"
@@ -116,8 +119,8 @@ class Recorder:
 
     @property
     def is_owed(self) -> bool:
-        """Whether a beat has arrived whose sample is not on disk yet."""
-        return self._confirmations.is_waiting
+        """Whether a beat has arrived that is not acknowledged."""
+        return self.last_beat != self.acknowledged
 
     def end(self) -> None:
         """The link is over: nobody is left to be told. (Whoever is told has the recorder: without

@@ -257,11 +257,13 @@ class AgentSession(Session):
     def confirm(self) -> None:
         """Acknowledges the last beat, with what is on disk of all of them."""
         recorder = self._recorder
-        if recorder.last_beat:
-            self.link.post(m.Ack(recorder.last_beat, recorder.stored))
+        sequence = recorder.acknowledged = recorder.last_beat
+        if sequence:
+            self.link.post(m.Ack(sequence, recorder.stored))
 
     def acknowledge_at_last(self) -> None:
-        """The disk keeps everybody waiting: acknowledges a beat whose sample is not on it yet."""
+        """The disk keeps everybody waiting: acknowledges a beat whose sample is not on it yet.
+        Once, or the master would be kept busy by what keeps it from its work."""
         if self._recorder.is_owed:
             self.confirm()
 

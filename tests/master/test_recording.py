@@ -104,13 +104,16 @@ async def at_once(client: Client, message: m.Beat) -> m.Ack:
 
 @asynccontextmanager
 async def on_disk(root: Path, disk: Disk) -> AsyncGenerator[Assembled]:
-    """A master whose history is on this disk."""
+    """A master whose history is on this disk, which goes on in the end."""
     history = History.open(
         root / "of-its-own.db", HistorySettings(), run_sync=disk.run, now_wall_ms=virtual_wall_ms
     )
     try:
         async with assembled(root, history=history) as master:
-            yield master
+            try:
+                yield master
+            finally:
+                disk.go_on()
     finally:
         history.close()
 
@@ -409,7 +412,6 @@ async def test_disk_that_hangs_makes_nobody_hear_again_of_a_beat_that_waits_for_
         assert set(await waits.listen(5.1)) == {m.Ack(FIRST, 0)}
         assert await stored_already.listen(0.1) == []
         assert await not_taken.listen(0.1) == []
-        disk.go_on()
 
 
 async def test_what_there_is_no_room_for_is_confirmed_when_it_has_come_again(
@@ -425,7 +427,7 @@ async def test_what_there_is_no_room_for_is_confirmed_when_it_has_come_again(
         for number in (2, 3):
             assert await at_once(client, beat(FIRST + number)) == m.Ack(FIRST + number, FIRST)
         client.link.post(replay([FIRST + 8, FIRST + 9]))
-        assert set(await client.listen(2.2)) == {m.Ack(FIRST + 3, FIRST)}
+        assert await client.listen(2.2) == []  # the agent knows that they have arrived
         disk.recover()
         assert (await acks(client, RETRY_S + COMMITTED_S))[-1] == m.Ack(FIRST + 3, FIRST + 1)
         assert await client.ask(beat(FIRST + 4), m.Ack) == m.Ack(FIRST + 4, FIRST + 1)
