@@ -42,6 +42,8 @@ HELLO: Final = m.AgentHello(1, 1, "0.1.0", "boot", 0)
 VIEWER_HELLO: Final = m.ViewerHello(1, 1, "0.1.0")
 OPERATOR: Final = Peer("local", "local", is_operator=True)
 NO_CORE: Final = m.raw(Core())
+PATIENCE_S: Final = 1000.0
+"""No test waits for so long: where time is virtual, what never comes would be awaited for ever."""
 
 
 def virtual_wall_ms() -> int:
@@ -174,10 +176,10 @@ class Client:
 
     async def until(self, kind: type[Kind]) -> Kind:
         """The next message of this kind; what comes before it is dropped."""
-        while True:
-            message = await self.next()
-            if isinstance(message, kind):
-                return message
+        with trio.fail_after(PATIENCE_S):
+            while not isinstance(message := await self.next(), kind):
+                pass
+        return message
 
     async def ask(self, message: m.FromClient, kind: type[Kind]) -> Kind:
         """Sends a message; the answer is the next message of this kind."""
