@@ -210,9 +210,11 @@ def as_link(stream: SocketStream) -> ClientLink:
 
 
 async def ask(link: ClientLink, message: m.FromClient) -> m.FromMaster:
-    """Sends a message and returns the next one from the master."""
+    """Sends a message and returns the next one from the master that is no ping."""
     link.post(message)
-    return await answer(link)
+    while isinstance(answered := await answer(link), m.Ping):
+        pass
+    return answered
 
 
 async def answer(link: ClientLink) -> m.FromMaster:
@@ -325,7 +327,7 @@ def start_worker(
     near, far = map(RelayPipe, socket.socketpair())
     leaf = Leaf(authority.clients_certificate_pem(), *new_leaf(authority, dt.datetime.now(dt.UTC)))
     workers = Workers(Command((), {}), [[]], entry, leaf)
-    relay = workers.relay(near)
+    relay = workers.employ(0, near)
     worker = Worker(far, listeners, nursery)
     for task in (near.write_out, relay.run, worker.serve):
         nursery.start_soon(task)
