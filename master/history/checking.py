@@ -66,29 +66,41 @@ def structure(connection: sqlite3.Connection, limit_s: float | None = None) -> s
 class Cursor:
     """How far the checksums have been checked."""
 
-    chunk: int = 0
-    family_chunk: int = 0
+    number: int = 0
+    """Of the row that was checked last, in its table; 0: none yet."""
+    has_done_chunks: bool = False
+    """Whether it is the families' turn."""
+
+    @property
+    def is_at_start(self) -> bool:
+        """Whether a round is over, or none has begun."""
+        return not self.number and not self.has_done_chunks
 
 
 def checksums(connection: sqlite3.Connection, cursor: Cursor) -> list[DamagedRow]:
-    """Checks the next `SLICE_BYTES` of chunks, and begins anew after the last.
+    """Checks the next `SLICE_BYTES` of chunks, and after them of families; after the last of both,
+    `cursor` is at the start again.
 
     Raises:
         sqlite3.Error: they cannot be read.
     """
-    chunks = connection.execute(
-        "SELECT number, node, from_ms, tier_ms, marks, body FROM chunks"
-        " WHERE number > ? ORDER BY number",
-        (cursor.chunk,),
-    )
-    families = connection.execute(
-        "SELECT number, node, from_ms, 0, x'', body FROM family_chunks"
-        " WHERE number > ? ORDER BY number",
-        (cursor.family_chunk,),
-    )
     damaged = list[DamagedRow]()
-    cursor.chunk = _checked(chunks, "chunks", _check_chunk, damaged)
-    cursor.family_chunk = _checked(families, "family_chunks", _check_families, damaged)
+    if cursor.has_done_chunks:
+        families = connection.execute(
+            "SELECT number, node, from_ms, 0, x'', body FROM family_chunks"
+            " WHERE number > ? ORDER BY number",
+            (cursor.number,),
+        )
+        cursor.number = _checked(families, "family_chunks", _check_families, damaged)
+        cursor.has_done_chunks = bool(cursor.number)
+    else:
+        chunks = connection.execute(
+            "SELECT number, node, from_ms, tier_ms, marks, body FROM chunks"
+            " WHERE number > ? ORDER BY number",
+            (cursor.number,),
+        )
+        cursor.number = _checked(chunks, "chunks", _check_chunk, damaged)
+        cursor.has_done_chunks = not cursor.number
     return damaged
 
 

@@ -18,6 +18,10 @@ SLICES: Final = 64
 """How much of what has to go may go in one step. What is more goes in the next one."""
 
 
+CHECK_EVERY_MS: Final = 3_600_000
+"""A small history is not read from beginning to end all the time."""
+
+
 class Upkeep:
     """Goes round the shards for ever, each once in `compact_every_s`."""
 
@@ -30,6 +34,8 @@ class Upkeep:
         # By the clock, so that each has its turn however often the master is started.
         self._shard = now_wall_ms() // round(self.pause_s * 1000) % SHARDS
         self._checked = checking.Cursor()
+        self._check_from_ms = 0
+        """When the next round of checking may begin."""
 
     def __repr__(self) -> str:
         return f"<Upkeep at shard {self._shard}>"
@@ -109,10 +115,17 @@ class Upkeep:
                 break
 
     async def check(self) -> None:
-        """Sets aside what is damaged among the next chunks."""
+        """Sets aside what is damaged among the next chunks; all of them are looked at once in
+        `CHECK_EVERY_MS` at most."""
+        now_wall_ms = self._now_wall_ms()
+        if self._checked.is_at_start:
+            # A clock that was set back by more does not keep the next round away.
+            if 0 < self._check_from_ms - now_wall_ms <= CHECK_EVERY_MS:
+                return
+            self._check_from_ms = now_wall_ms + CHECK_EVERY_MS
         damaged = await self._files.read(partial(checking.checksums, cursor=self._checked))
         if damaged:
-            aside = partial(chunk_rows.set_aside, rows=damaged, now_wall_ms=self._now_wall_ms())
+            aside = partial(chunk_rows.set_aside, rows=damaged, now_wall_ms=now_wall_ms)
             await self._files.write(aside)
 
 

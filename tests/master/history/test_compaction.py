@@ -249,6 +249,22 @@ async def test_checks_go_through_all_chunks_and_set_damaged_ones_aside(
     assert sum(stored(path).values()) == 8 * 5
 
 
+async def test_small_history_is_checked_once_an_hour_and_not_all_the_time(tmp_path: Path) -> None:
+    path, clock = tmp_path / "history.db", Clock(NOW_MS + HOUR_MS)
+    with opened(path, clock=clock) as history:
+        await history.store(*(sample(each) for each in range(5)))
+        await history.compact()
+        await history.upkeep.check()  # chunks
+        await history.upkeep.check()  # families
+        damage(history.files._writer, "node = 1")
+        clock.now_ms += HOUR_MS - 1
+        await history.upkeep.check()
+        assert count(path, "damaged") == 0
+        clock.now_ms += 1
+        await history.upkeep.check()
+        assert count(path, "damaged") == 1
+
+
 async def test_damaged_account_of_what_is_known_is_made_anew_from_the_chunks(
     tmp_path: Path,
 ) -> None:
