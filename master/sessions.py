@@ -230,6 +230,7 @@ class AgentSession(Session):
         if not self._is_live:
             return
         self._is_live = False
+        sessions.context.readiness.forget(self.link.stream)
         self.link.on_broken = None
         self.link.break_off("a worker of the master ended")
         sessions.roster.leave(self)

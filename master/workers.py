@@ -22,6 +22,7 @@ from master.opening import Peer
 from master.relay import RelayError
 from master.relay_pipe import RelayPipe
 from master.relayed import Relay, RelayedStream
+from shared.errors import reason_of
 from shared.settings import LinkSettings, MasterSettings
 
 SILENT_S: Final = 10.0
@@ -74,6 +75,7 @@ class Workers:
         self._entry = entry
         self._leaf = leaf
         self._relays: dict[int, Relay] = {}
+        self._killed_for: dict[int, str] = {}
         self._is_stopping = False
         self._lives = trio.CancelScope()
         self._ended = trio.Event()
@@ -115,9 +117,10 @@ class Workers:
         self._lives.cancel()
         await self._ended.wait()
 
-    def relay(self, pipe: RelayPipe) -> Relay:
-        """The hub's end of a worker that has just been started, and is told what it has to know."""
-        relay = Relay(pipe, self._open, self._entry.limit_hit)
+    def employ(self, place: int, pipe: RelayPipe) -> Relay:
+        """Takes in a worker that has just been started, and tells it what it has to know. `pipe` is
+        the hub's end."""
+        relay = self._relays[place] = Relay(pipe, self._open, self._entry.limit_hit)
         context = self._entry.context
         relay.post(r.LIMITS, 0, r.encode(self._limits(context.settings, context.link)))
         relay.post(r.MEMBERS, 0, r.encode(self._entry.admission.members()))
@@ -140,9 +143,14 @@ class Workers:
         near, far = socket.socketpair()
         pipe = RelayPipe(near)
         try:
-            with far:
-                process = await self._started(place, far)
-            relay = self._relays[place] = self.relay(pipe)
+            try:
+                with far:
+                    process = await self._started(place, far)
+            except OSError as error:  # no process or descriptor to spare now
+                why = reason_of(error)
+                _log.error("a worker cannot be started", extra={"worker": place, "why": why})
+                return
+            relay = self.employ(place, pipe)
             try:
                 await self._relay(place, relay, process)
             finally:
@@ -151,8 +159,10 @@ class Workers:
                 with trio.CancelScope(shield=True):
                     await process.wait()
             links = relay.orphan("a worker of the master ended")
+            how = _how(process.returncode)
+            how = f"{how}: {why}" if (why := self._killed_for.pop(place, "")) else how
             if not self._is_stopping:
-                self._tell_end(place, process.returncode, links)
+                self._tell_end(place, how, links)
         finally:
             pipe.close()
 
@@ -174,7 +184,7 @@ class Workers:
             try:
                 await relay.run()
             except RelayError as error:
-                _log.error("a worker is not understood", extra={"worker": place, "why": str(error)})
+                self._killed_for[place] = f"it is not understood: {error}"
             if self._is_stopping:
                 await process.wait()
             nursery.cancel_scope.cancel()
@@ -191,7 +201,7 @@ class Workers:
                 why = "it takes nothing"
             else:
                 continue
-            _log.error("a worker is stuck and is killed", extra={"worker": place, "why": why})
+            self._killed_for[place] = why
             process.kill()
             return
 
@@ -221,8 +231,7 @@ class Workers:
 
         self._entry.context.spawn(serve)
 
-    def _tell_end(self, place: int, returncode: int | None, links: int) -> None:
-        how = _how(returncode)
+    def _tell_end(self, place: int, how: str, links: int) -> None:
         _log.error("a worker has ended", extra={"worker": place, "how": how, "links": links})
         text = f"worker {place + 1} of {len(self._shares)} ended ({how}) and is replaced"
         self._entry.context.events.record("worker-ended", text=f"{text}; it held {links} links")

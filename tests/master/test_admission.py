@@ -33,6 +33,31 @@ def with_members(*addresses: str, limits: AdmissionLimits = LIMITS) -> Admission
     return admission
 
 
+def test_limits_are_shared_by_several_doors_but_for_those_of_one_address() -> None:
+    assert LIMITS.shared_by(4) == AdmissionLimits(5, 5, 12.5)
+    assert AdmissionLimits(1, 1, 0.1).shared_by(64) == AdmissionLimits(1, 1, 1.0)
+
+
+def test_members_that_are_known_elsewhere_have_a_reserve_here() -> None:
+    admission = Admission(LIMITS, 0.0)
+    admission.set_members({HOME: 10})
+    assert len(admitted(admission, HOME, 40)) == RESERVE_PER_MEMBER * 10 + 5
+    admission.set_members({HOME: 0})
+    assert admission.members() == {HOME: 0}  # for as long as they are open
+
+
+def test_who_lives_where_is_told_when_it_changes() -> None:
+    admission, told = Admission(LIMITS, 0.0), list[tuple[str, int]]()
+    admission.on_members = lambda group, count: told.append((group, count))
+    admission.remember("a", HOME)
+    admission.remember("b", HOME)
+    admission.remember("b", HOME)
+    admission.remember("b", "198.51.100.1")
+    admission.forget("a")
+    assert told == [(HOME, 1), (HOME, 2), (HOME, 1), ("198.51.100.1", 1), (HOME, 0)]
+    assert admission.members() == {"198.51.100.1": 1}
+
+
 def test_one_address_holds_so_many_places_and_no_more() -> None:
     admission = Admission(LIMITS, 0.0)
     tickets = admitted(admission, HOME, 5)
