@@ -85,6 +85,7 @@ def liveness_table() -> str:
         "silence": liveness.DeadlinePassed(liveness.Evidence.SILENT),
         "silence, its host answers": liveness.DeadlinePassed(liveness.Evidence.ANSWERS),
         "link broke": liveness.LinkBroke("reset"),
+        "its worker ended": liveness.Orphaned("a worker ended"),
         "goodbye": liveness.SaidGoodbye("stopped"),
         "welcomed": liveness.Joined(5.0),
         "beat": liveness.BeatArrived(5.0, 5.0, 5.0),

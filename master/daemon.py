@@ -6,7 +6,8 @@ serve
 │ │                                                                         not an agent's yet
 │ ├ accept_local                  → Entry → ViewerSession
 │ └ rotate_leaf  the master's own certificate, every thirty days
-├ Readiness    every established agent's link
+├ Workers      with `master.workers`, who accept instead: each a process and its relay
+├ Readiness    every established agent's link, where this process has the socket
 ├ Sweeper      every deadline of links and nodes
 ├ Feed         changes to viewers, four times a second
 ├ Attention    what agents are asked for while somebody looks
