@@ -63,7 +63,8 @@ def descriptors(subject: Subject) -> Iterator[Finding]:
         yield warning(
             name,
             f"{detail}, and a master needs one for each link",
-            "raise it: LimitNOFILE= in the service, or ulimit -n in the shell",
+            "raise it: LimitNOFILE= in the service, or ulimit -n in the shell; or have several"
+            " processes hold the links: heartline master --workers",
         )
     else:
         yield fine(name, detail)
