@@ -51,13 +51,14 @@ class Confirmations:
             ranges.append(_Refused(self.last, sequence))
         self.last = sequence
 
-    def stored_next(self) -> None:
-        """The oldest of those that were taken is on disk."""
+    def stored_next(self) -> int:
+        """The oldest of those that were taken is on disk; returns `upto`."""
         self._durable, last = self._taken[0]
         if self._durable == last:
             self._taken.pop(0)
         else:
             self._taken[0] = self._durable + 1, last
+        return self.upto if self._refused else self._durable
 
     def came_again(self, first: int, last: int) -> None:
         """Samples from `first` to `last` are on disk that were sent again, in order."""

@@ -18,6 +18,8 @@ from shared.backoff import BACKOFF_CAP_S
 from shared.flapping import Flapping, ends_s, recovered, settled
 from shared.liveness import (
     ALIVE,
+    AWAITED_S,
+    LATE_FLOOR_S,
     DeadlinePassed,
     Evidence,
     Liveness,
@@ -33,10 +35,9 @@ UNREAD_S: Final = 0.25
 ILL_S: Final = 1.0
 """How soon to look again when the master itself is not well."""
 
-COMING_BACK_S: Final = BACKOFF_CAP_S
-"""After a restart of the master, nobody who is awaited is down while others are still coming back.
-A large fleet takes longer to be let in than one agent's patience; who was turned away tries again
-within so long."""
+COMING_BACK_S: Final = AWAITED_S - BACKOFF_CAP_S
+"""After a restart of the master, nobody who is awaited is down while others are still coming back:
+a large fleet takes its time to be let in. Who was not turned away is back before this matters."""
 
 _FALLEN: Final = frozenset({State.LATE, State.LOST})
 """What nodes that are up fall into, together in a mass event."""
@@ -182,7 +183,9 @@ class Detector:
             return
         watched.liveness = after
         if after.state is before.state:
-            self._sweeper.schedule(watched)
+            arrivals = after.arrivals
+            if arrivals is None or arrivals.due_s < watched.scheduled_s - LATE_FLOOR_S:
+                self._sweeper.schedule(watched)  # else it is looked at before it can be late
             return
         self._states[before.state] -= 1
         self._states[after.state] += 1

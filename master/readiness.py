@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EVENTS_AT_ONCE: Final = 64
 """Links that are read before other tasks get their turn: two milliseconds' worth."""
 
-REST_S: Final = 0.002
+REST_S: Final = 0.01
 """Between two rounds. What arrives meanwhile is read in one go, which saves most of what waking up
 costs; nobody waits for an answer that is needed any sooner."""
 

@@ -12,7 +12,7 @@ send it for ever.
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Final
+from typing import Final, TypeAlias
 
 from master.allowance import NEW_RUN_COST, Allowance
 from master.confirmations import Confirmations
@@ -35,6 +35,10 @@ LOST_LIMIT: Final = OLDEST_MS // 1000
 """Samples are a second apart or more."""
 
 
+Acknowledge: TypeAlias = Callable[[int, int], None]
+"""Given the number of the last beat, and up to which everything is on disk."""
+
+
 class Recording:
     """What the recorders of all links share: the history, its clock, and what is known of nodes
     from one link to the next."""
@@ -48,18 +52,16 @@ class Recording:
     def __repr__(self) -> str:
         return f"<Recording of {len(self._anchors)} nodes>"
 
-    def linked(
-        self, node_id: str, hello: m.AgentHello, confirm: Callable[[], None]
-    ) -> "Recorder":
+    def linked(self, node_id: str, hello: m.AgentHello, acknowledge: Acknowledge) -> "Recorder":
         """A link of the node begins. Its agent's clock goes on from the last one, if it is the
-        same run. `confirm` is called when there is more to be confirmed of its beats."""
+        same run. `acknowledge` is called when its agent is to be told of its beats."""
         run = (clean(hello.boot_id, NAME_LIMIT_CHARACTERS), hello.started_mono_ms)
         anchor = self._anchors.get(node_id)
         if anchor is None or anchor.run != run:
             self._anchors[node_id] = anchor = Anchor(run)
         anchor.linked(self.clock.now_wall_ms())
         allowance = self._allowances.setdefault(node_id, Allowance())
-        return Recorder(self, node_id, anchor, allowance, confirm)
+        return Recorder(self, node_id, anchor, allowance, acknowledge)
 
     def forget(self, node_id: str) -> None:
         """The node is forgotten, and its past too."""
@@ -72,17 +74,17 @@ class Recorder:
     """Of one link."""
 
     __slots__ = (
+        "_acknowledge",
+        "_acknowledged",
         "_allowance",
         "_anchor",
         "_boot_id",
-        "_confirm",
         "_confirmations",
         "_history",
         "_last_run",
         "_node_id",
         "_now_wall_ms",
         "_started_mono_ms",
-        "acknowledged",
     )
 
     def __init__(
@@ -91,7 +93,7 @@ class Recorder:
         node_id: str,
         anchor: Anchor,
         allowance: Allowance,
-        confirm: Callable[[], None],
+        acknowledge: Acknowledge,
     ) -> None:
         self._history = recording.history
         self._now_wall_ms = recording.clock.now_wall_ms
@@ -100,61 +102,38 @@ class Recorder:
         self._allowance = allowance
         self._boot_id, self._started_mono_ms = self._last_run = anchor.run
         self._confirmations = Confirmations()
-        self._confirm = confirm
-        self.acknowledged = 0
+        self._acknowledge = acknowledge
+        self._acknowledged = 0
         """The number of the last beat that the agent knows to have arrived."""
 
     def __repr__(self) -> str:
         return f"<Recorder of {self._node_id}, {self._confirmations!r}>"
 
     @property
-    def stored(self) -> int:
-        """Up to which beat of this link everything is on disk; 0: nothing yet."""
-        return self._confirmations.upto
-
-    @property
-    def last_beat(self) -> int:
-        """The number of the last beat of this link; 0: there was none."""
-        return self._confirmations.last
-
-    @property
     def is_owed(self) -> bool:
         """Whether a beat has arrived that is not acknowledged."""
-        return self.last_beat != self.acknowledged
+        return self._confirmations.last != self._acknowledged
+
+    def confirm(self) -> None:
+        """Acknowledges the last beat, with what is on disk of all of them."""
+        confirmations = self._confirmations
+        self._acknowledged = sequence = confirmations.last
+        if sequence:
+            self._acknowledge(sequence, confirmations.upto)
 
     def end(self) -> None:
         """The link is over: nobody is left to be told. (Whoever is told has the recorder: without
         this, neither would be gone before a collector comes that hardly ever does.)"""
-        self._confirm = _tell_nobody
+        self._acknowledge = _tell_nobody
 
-    def beat(self, beat: m.Beat, core: bytes, now_s: float) -> bool:
-        """A beat has arrived; `core` is its sample, checked. Returns whether it was taken, and will
-        be confirmed; else it is to be acknowledged now."""
-        sequence = beat.sequence
-        at_wall_ms = self._anchor.beat(beat.mono_ms, self._now_wall_ms())
-        if (
-            at_wall_ms is None
-            or sequence <= self._started_mono_ms
-            or not self._allowance.take(1, now_s)
-        ):
-            self._confirmations.refused(sequence)
-            return False
-        sample = Sample(
-            self._node_id,
-            self._boot_id,
-            self._started_mono_ms,
-            sequence,
-            at_wall_ms,
-            beat.next_in_ms,
-            core,
-            is_late=False,
-        )
-        if self._history.take(sample, self._one_stored):
-            self._confirmations.taken(sequence)
-            return True
-        self._allowance.give_back(1)
-        self._confirmations.refused(sequence)
-        return False
+    def beat(self, beat: m.Beat, core: bytes, now_s: float) -> None:
+        """A beat has arrived; `core` is its sample, checked. It is acknowledged when that is on
+        disk, or now, if it is not taken."""
+        if self._takes(beat, core, now_s):
+            self._confirmations.taken(beat.sequence)
+        else:
+            self._confirmations.refused(beat.sequence)
+            self.confirm()
 
     def replay(self, replay: m.Replay, now_s: float, post: Callable[[m.Stored], None]) -> int:
         """Samples from the spool. When those that were taken are on disk, `post` is given the
@@ -222,9 +201,33 @@ class Recorder:
         if boot_id == self._boot_id:
             self._confirmations.came_again(first, last)
 
+    def _takes(self, beat: m.Beat, core: bytes, now_s: float) -> bool:
+        at_wall_ms = self._anchor.beat(beat.mono_ms, self._now_wall_ms())
+        if (
+            at_wall_ms is None
+            or beat.sequence <= self._started_mono_ms
+            or not self._allowance.take(1, now_s)
+        ):
+            return False
+        sample = Sample(
+            self._node_id,
+            self._boot_id,
+            self._started_mono_ms,
+            beat.sequence,
+            at_wall_ms,
+            beat.next_in_ms,
+            core,
+            is_late=False,
+        )
+        if self._history.take(sample, self._one_stored):
+            return True
+        self._allowance.give_back(1)
+        return False
+
     def _one_stored(self) -> None:
-        self._confirmations.stored_next()
-        self._confirm()
+        upto = self._confirmations.stored_next()
+        self._acknowledged = sequence = self._confirmations.last
+        self._acknowledge(sequence, upto)
 
     def _times(self, monos_ms: list[int]) -> list[int]:
         # When these were, by the master's clock: none later than now, none older than can be, and
@@ -282,7 +285,7 @@ class _Answer:
             self._post(m.Stored(self._boot_id_said, self._first, self._last))
 
 
-def _tell_nobody() -> None:
+def _tell_nobody(sequence: int, stored: int) -> None:
     """What is on disk of a link that is over."""
 
 

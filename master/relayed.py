@@ -36,7 +36,7 @@ EVIDENCE_S: Final = 1.5
 """For how long what a worker has seen of a peer's kernel is evidence: the detector looks every
 second."""
 
-REST_S: Final = 0.005
+REST_S: Final = 0.01
 """Between two rounds: see `master.readiness`."""
 
 _CLOSED: Final = "closed on this side"

@@ -196,7 +196,7 @@ class AgentSession(Session):
         """Takes the node's place, and whatever arrives from now on. When the link ends, the
         registry is told how; when it is the master that ends, it is not."""
         sessions, node = self._sessions, self.node
-        self._recorder = sessions.recording.linked(node.node_id, hello, self.confirm)
+        self._recorder = sessions.recording.linked(node.node_id, hello, self._acknowledge)
         node.spool_heard_s = self.link.heard_s
         sessions.roster.enter(self)
         if self.ended is None and not sessions.still_admits(node):
@@ -257,16 +257,13 @@ class AgentSession(Session):
 
     def confirm(self) -> None:
         """Acknowledges the last beat, with what is on disk of all of them."""
-        recorder = self._recorder
-        sequence = recorder.acknowledged = recorder.last_beat
-        if sequence:
-            self.link.post(m.Ack(sequence, recorder.stored))
+        self._recorder.confirm()
 
     def acknowledge_at_last(self) -> None:
         """The disk keeps everybody waiting: acknowledges a beat whose sample is not on it yet.
         Once, or the master would be kept busy by what keeps it from its work."""
         if self._recorder.is_owed:
-            self.confirm()
+            self._recorder.confirm()
 
     def blocked(self) -> None:
         self._sessions.context.sweeper.schedule(self)
@@ -373,8 +370,10 @@ class AgentSession(Session):
         arrived = BeatArrived(beat.mono_ms / 1000, beat.next_in_ms / 1000, node.period_ms / 1000)
         registry.apply(node, arrived, now_s)
         registry.seen(node, now_s)
-        if not self._recorder.beat(beat, core, now_s):
-            self.confirm()
+        self._recorder.beat(beat, core, now_s)
+
+    def _acknowledge(self, sequence: int, stored: int) -> None:
+        self.link.post(m.Ack(sequence, stored))
 
     def _family(self, sample: m.FamilySample) -> None:
         cleaned = clean_family(sample)

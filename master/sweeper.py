@@ -57,10 +57,11 @@ class Sweeper:
         """Call when an item is new or its deadline may have moved earlier. Later moves need no
         call."""
         at_s = item.deadline_s()
-        before_s = item.scheduled_s
-        if at_s is None or at_s >= before_s:
-            return
-        item.scheduled_s = at_s
+        if at_s is not None and at_s < item.scheduled_s:
+            self._put(item, at_s)
+
+    def _put(self, item: Timed, at_s: float) -> None:
+        before_s, item.scheduled_s = item.scheduled_s, at_s
         slot = at_s // GRANULARITY_S
         if slot != before_s // GRANULARITY_S:  # else it is there; infinity is in no slot
             items = self._slots.get(slot)
@@ -103,11 +104,12 @@ class Sweeper:
             if at_s // GRANULARITY_S != slot:
                 continue  # it was scheduled anew, earlier
             item.scheduled_s = NOT_SCHEDULED
-            if at_s <= now_s:
-                due_s = item.deadline_s()
-                if due_s is not None and due_s <= now_s:
-                    item.expire(now_s)
-            self.schedule(item)
+            due_s = item.deadline_s()
+            if due_s is not None and due_s <= now_s:
+                item.expire(now_s)
+                self.schedule(item)
+            elif due_s is not None and due_s < NOT_SCHEDULED:
+                self._put(item, due_s)
 
     def _has_due(self, slot: float, now_s: float) -> bool:
         return any(item.scheduled_s <= now_s for item in self._slots.get(slot, ()))

@@ -46,7 +46,7 @@ ANSWERED_WITHIN_S: Final = 0.75
 """How long a peer's kernel has to acknowledge what was sent with a probe: the hub's detector looks
 a second later."""
 
-REST_S: Final = 0.005
+REST_S: Final = 0.01
 """Between two rounds of reading: see `master.readiness`."""
 
 

@@ -80,7 +80,11 @@ class Link(Generic[Sent, Received]):
             data = await self.stream.receive_some()
         except LinkBrokenError as error:
             raise LinkBrokenError(self.broken or str(error)) from error
-        return self._taken(data, trio.current_time())
+        if not data:
+            raise LinkBrokenError(self.broken or "closed by the peer")
+        self.heard_s = trio.current_time()
+        self.heard_bytes += len(data)
+        return self.connection.receive(data)
 
     def receive_nowait(self, now_s: float) -> Iterator[Received]:
         """The same without waiting: no messages when nothing has arrived. `now_s` is trio's
@@ -89,7 +93,13 @@ class Link(Generic[Sent, Received]):
             data = self.stream.receive_nowait()
         except LinkBrokenError as error:
             raise LinkBrokenError(self.broken or str(error)) from error
-        return iter(()) if data is None else self._taken(data, now_s)
+        if data:
+            self.heard_s = now_s
+            self.heard_bytes += len(data)
+            return self.connection.receive(data)
+        if data is None:
+            return iter(())
+        raise LinkBrokenError(self.broken or "closed by the peer")
 
     def post(self, message: Sent) -> None:
         """Sends an urgent message as soon as the kernel takes it; nothing after the last word.
@@ -190,13 +200,6 @@ class Link(Generic[Sent, Received]):
             pass  # whatever the peer has done: it has had its chance
         finally:
             self.break_off("closed on this side")
-
-    def _taken(self, data: bytes, now_s: float) -> Iterator[Received]:
-        if not data:
-            raise LinkBrokenError(self.broken or "closed by the peer")
-        self.heard_s = now_s
-        self.heard_bytes += len(data)
-        return self.connection.receive(data)
 
     async def _write_out(self) -> None:
         while self.outbox and self.broken is None:

@@ -154,7 +154,9 @@ class SocketStream:
             raise LinkBrokenError("the peer does not read") from None
 
     def send_nowait(self, data: bytes) -> bool:
-        sock = self.socket
+        sock = self._socket
+        if sock is None:
+            raise LinkBrokenError("closed on this side")
         try:
             while self._accepted < len(data):
                 rest = data[self._accepted :] if self._accepted else data
