@@ -47,8 +47,9 @@ class Telling(ABC):
     __slots__ = ()
 
     @abstractmethod
-    def tell(self, reader: Reader | None) -> None:
-        """From now on `reader` is told; None: nobody.
+    def tell(self, reader: Reader | None) -> bool:
+        """From now on `reader` is told; None: nobody. Returns whether there is something that came
+        before.
 
         Raises:
             LinkBrokenError: the stream is closed.
@@ -90,8 +91,8 @@ class Readiness:
             LinkBrokenError: the stream is closed.
         """
         if isinstance(stream, Telling):
-            stream.tell(reader)
-            self._spawn(stream.catch_up)
+            if stream.tell(reader):
+                self._spawn(stream.catch_up)
             return
         if self._epoll is None or not isinstance(stream, SocketStream):
             self._waits[stream] = scope = trio.CancelScope()

@@ -84,7 +84,7 @@ class RelayedStream(Telling):
         return f"<RelayedStream {self.number} {self._ended or f'{len(self._inbox)} B unread'}>"
 
     async def receive_some(self) -> bytes:
-        await trio.lowlevel.checkpoint()
+        # Never twice in a row without waiting: what has arrived is taken in one go.
         while (data := self.receive_nowait()) is None:
             await self._park()
         return data
@@ -142,10 +142,11 @@ class RelayedStream(Telling):
             self._relay.closed(self.number)
             self._wake()
 
-    def tell(self, reader: Reader | None) -> None:
+    def tell(self, reader: Reader | None) -> bool:
         if reader is not None and self._ended == _CLOSED:
             raise LinkBrokenError(_CLOSED)
         self._reader = reader
+        return bool(self._inbox) or self._ended is not None
 
     async def catch_up(self) -> None:
         if self._reader is not None and self._inbox:
