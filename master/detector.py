@@ -164,10 +164,11 @@ class Detector:
             probe.ping(now_s)  # each time: only what is sent now can show that the host is there
 
     def _holds(self, watched: "_Watched", now_s: float) -> bool:
-        is_coming_back = (
-            watched.liveness.state is State.AWAITED and now_s - self._came_back_s < COMING_BACK_S
-        )
-        if is_coming_back or not self._consequences.master_is_well(now_s):
+        still_s = self._came_back_s + COMING_BACK_S
+        if watched.liveness.state is State.AWAITED and now_s < still_s:
+            watched.held_until_s = still_s
+            return True
+        if not self._consequences.master_is_well(now_s):
             watched.held_until_s = now_s + ILL_S
             return True
         # In a mass event nobody is down at once: what has failed is probably shared.

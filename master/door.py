@@ -1,8 +1,8 @@
 """The door: from an accepted connection to a peer whom TLS has verified, under one deadline.
 
-Until a peer is authenticated it may cost five seconds, 32 KiB and one place among the
-unauthenticated. The same door stands before a master that is one process (`master.entry`) and in
-each of its workers (`master.worker`); what is behind it differs.
+Until a peer is authenticated it may cost five seconds (ten where members live), 32 KiB and one
+place among the unauthenticated. The same door stands before a master that is one process
+(`master.entry`) and in each of its workers (`master.worker`); what is behind it differs.
 """
 
 import logging
@@ -28,6 +28,10 @@ USER_TIMEOUT_S: Final = 30.0
 """Sent data that an agent's kernel does not acknowledge for so long ends its link, which makes the
 node *lost*. It is the detector that says *down*, after 25 s at the longest of beats every 5 s, and
 the link has to stand until then: on a lossy line it may still come back."""
+
+MEMBERS_PATIENCE: Final = 2
+"""At an address where members of the cluster were last seen, a peer may take so many times longer:
+a whole fleet that comes back has to wait, and a handshake that is broken off is made again."""
 
 _log: Final = logging.getLogger(__name__)
 
@@ -69,7 +73,8 @@ async def serve_tls(
     """Serves one accepted TCP connection to its end. `address` is the peer's, without its port."""
     established: Established | None = None
     try:
-        with trio.move_on_after(behind.handshake_timeout_s) as deadline:
+        patience_s = behind.handshake_timeout_s * (MEMBERS_PATIENCE if ticket.is_reserved else 1)
+        with trio.move_on_after(patience_s) as deadline:
             established = await _enter(behind, sock, address, tls)
         if deadline.cancelled_caught:
             behind.limit_hit("handshake-timeout", address)
