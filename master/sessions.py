@@ -45,6 +45,9 @@ ALIVE_PERIODS: Final = 1.5
 LATE_S: Final = 0.5
 """How often it is looked after beats that wait to be acknowledged because of the disk."""
 
+AT_ONCE: Final = 128
+"""Agents that are told something before other tasks get their turn."""
+
 SHUNNED_S: Final = WINDOW_S
 """How long an agent that broke the protocol has to stay away: what a session may cost in a window,
 an agent may not cost more often by dialling again."""
@@ -102,8 +105,7 @@ class Sessions:
             while True:
                 await trio.sleep(LATE_S)
                 if self.recording.history.is_behind(trio.current_time()):
-                    for session in self.roster:
-                        session.acknowledge_at_last()
+                    await self._acknowledge_at_last()
         finally:
             for session in self.roster:
                 session.abandon()
@@ -154,6 +156,12 @@ class Sessions:
         """Cuts the node's live link, if it has one, and says why."""
         if node.session is not None:
             node.session.end(code, text)
+
+    async def _acknowledge_at_last(self) -> None:
+        for looked_at, session in enumerate(self.roster, 1):
+            session.acknowledge_at_last()
+            if looked_at % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
 
     def _taken_over(
         self, node: Node, old: "AgentSession", new: "AgentSession", now_s: float
