@@ -15,6 +15,7 @@ import os
 import select
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,11 @@ _LOOK: Final = 2
 
 _EVENTS_AT_ONCE: Final = 32
 """Between two looks at what is due: each may be a handshake of half a millisecond."""
+_DIALLING_AT_ONCE: Final = 128
+"""Handshakes that one process has under way: as many as it does in a tenth of a second. With
+thousands each would wait for all the others, and none would be done in time, which hosts of their
+own would have been."""
+
 _BEATS_BETWEEN: Final = 64
 """Beats that are sent before the answers are read: their delay is to be the master's."""
 
@@ -48,6 +54,8 @@ class Generator:
         self._by_descriptor: dict[int, int] = {}
         self._counts = Counts()
         self._linked = 0
+        self._dialling = 0
+        self._to_dial = deque[int]()
         self._timers: list[tuple[float, int, int]] = []
         self._is_over = False
 
@@ -64,6 +72,8 @@ class Generator:
                 elif descriptor in self._by_descriptor:
                     self._ready(self._by_descriptor[descriptor])
             self._do_what_is_due()
+            while self._to_dial and self._dialling < _DIALLING_AT_ONCE:
+                self._dial(self._to_dial.popleft())
 
     def _obey(self, orders: bytes) -> None:
         self._is_over = not orders
@@ -114,13 +124,18 @@ class Generator:
                 if agent.gave_up(now_s):
                     self._end(number, agent, "no answer in time")
             elif what == _DIAL:
-                agent.dial(self._epoll, now_s)
-                self._by_descriptor[agent.descriptor] = number
-                heapq.heappush(timers, (now_s + DIAL_S, number, _LOOK))
+                self._to_dial.append(number)
             elif due_s == agent.due_s:  # else it has beaten meanwhile, because it was welcomed
                 beats += 1
                 self._counts.late.add(now_s - due_s)
                 self._beat(number, agent, now_s)
+
+    def _dial(self, number: int) -> None:
+        agent, now_s = self._agents[number], time.monotonic()
+        self._dialling += 1
+        agent.dial(self._epoll, now_s)
+        self._by_descriptor[agent.descriptor] = number
+        heapq.heappush(self._timers, (now_s + DIAL_S, number, _LOOK))
 
     def _ready(self, number: int) -> None:
         agent = self._agents[number]
@@ -133,6 +148,7 @@ class Generator:
             self._end(number, agent, error.text)
         else:
             if agent.is_linked and not was_linked:
+                self._dialling -= 1
                 self._linked += 1
                 self._beat(number, agent, time.monotonic())
 
@@ -146,6 +162,7 @@ class Generator:
     def _end(self, number: int, agent: AgentEnd, error: str) -> None:
         del self._by_descriptor[agent.descriptor]
         self._linked -= agent.is_linked
+        self._dialling -= not agent.is_linked
         again_s = agent.end(time.monotonic(), error, self._counts)
         heapq.heappush(self._timers, (again_s, number, _DIAL))
 
