@@ -209,18 +209,15 @@ class AgentSession(Session):
         sessions.roster.enter(self)
         if self.ended is None and not sessions.still_admits(node):
             self.end(Parting.REVOKED, "revoked a moment ago")
-        if self.ended is not None:
-            sessions.context.spawn(self._finish)
+        if self.ended is not None or self.link.broken is not None:
+            sessions.context.spawn(self._finish)  # it has never been its node's
             return
-        self._is_live = True
+        # Before anything is said to the agent: what is live is watched, until the link breaks.
+        sessions.context.readiness.watch(self.link.stream, self)
         self.link.on_broken = self.broken
+        self._is_live = True
         self._take_place(hello, period_ms)
-        try:
-            sessions.context.readiness.watch(self.link.stream, self)
-        except LinkBrokenError as error:
-            self._over(f"link {error}")
-        else:
-            self._take_all(self.link.connection.receive(b""))  # what came with the hello
+        self._take_all(self.link.connection.receive(b""))  # what came with the hello
 
     def readable(self, now_s: float) -> None:
         """Takes what has arrived, or learns that the link is over: see `master.readiness`."""
@@ -228,6 +225,8 @@ class AgentSession(Session):
             messages = self.link.receive_nowait(now_s)
         except LinkBrokenError as error:
             self._over(f"link {error}")
+        except RemoteProtocolError as error:
+            self._break_with(error)  # a worker says so: the stranger's limit, reached as it ended
         else:
             self._take_all(messages)
 
@@ -241,6 +240,7 @@ class AgentSession(Session):
         sessions.context.readiness.forget(self.link.stream)
         self.link.on_broken = None
         self.link.break_off("a worker of the master ended")
+        self._recorder.end()
         sessions.roster.leave(self)
         if sessions.give_up(self):
             sessions.registry.outages.orphaned(self.node, now_s)
@@ -253,7 +253,7 @@ class AgentSession(Session):
         """Closes the link at once and says nothing, to nobody: it is the master that ends."""
         if self._is_live:
             self._is_live = False
-            self._sessions.context.readiness.forget(self.link.stream)
+            self._unwatch()
             self.link.break_off("closed on this side")
 
     def broken(self) -> None:
@@ -288,6 +288,10 @@ class AgentSession(Session):
         """Whether something has arrived that has not been read."""
         return self.link.stream.has_unread()
 
+    def _unwatch(self) -> None:
+        if self.link.broken is None:  # else `broken` has done so
+            self._sessions.context.readiness.forget(self.link.stream)
+
     def _take_place(self, hello: m.AgentHello, period_ms: int) -> None:
         sessions, node, now_s = self._sessions, self.node, trio.current_time()
         self.process = process_of(hello)
@@ -305,8 +309,7 @@ class AgentSession(Session):
         if not self._is_live:
             return
         self._is_live = False
-        if self.link.broken is None:
-            self._sessions.context.readiness.forget(self.link.stream)
+        self._unwatch()
         if self._sessions.give_up(self):
             self._left(how)
         self._sessions.context.spawn(self._finish)
@@ -341,9 +344,12 @@ class AgentSession(Session):
                 else:
                     self._take(message)
         except RemoteProtocolError as error:
-            self.link.post_farewell(error.code, error.text)
-            self._shun(error)
-            self._over(f"broke the protocol: {clean(error.text, 120)}")
+            self._break_with(error)
+
+    def _break_with(self, error: RemoteProtocolError) -> None:
+        self.link.post_farewell(error.code, error.text)
+        self._shun(error)
+        self._over(f"broke the protocol: {clean(error.text, 120)}")
 
     def _take(self, message: m.FromClient) -> None:
         match message:

@@ -178,7 +178,7 @@ class Link(Generic[Sent, Received]):
             if self.on_broken is not None:
                 self.on_broken()
             # The owner has the link, and these are the owner's: what has ended is to be gone when
-            # nobody needs it, not when a collector comes that hardly ever does (master.daemon).
+            # nobody needs it, not when a collector comes that hardly ever does (master.collector).
             self.on_blocked, self.on_broken = _nothing_to_do, None
             self.stream.close()
             self.connection.abandon()
