@@ -71,11 +71,9 @@ class Readiness:
         self,
         spawn: "Spawn",
         *,
-        rest_s: float = REST_S,
         after_round: Callable[[bool], Awaitable[None]] | None = None,
     ) -> None:
         self._spawn = spawn
-        self._rest_s = rest_s
         self._after_round = after_round
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
         self._readers: dict[int, Reader] = {}
@@ -94,11 +92,11 @@ class Readiness:
             if stream.tell(reader):
                 self._spawn(stream.catch_up)
             return
-        if self._epoll is None or not isinstance(stream, SocketStream):
+        descriptor = stream.fileno() if isinstance(stream, SocketStream) else None
+        if self._epoll is None or descriptor is None:
             self._waits[stream] = scope = trio.CancelScope()
             self._spawn(partial(self._watch_alone, stream, reader, scope))
             return
-        descriptor = stream.fileno()
         self._epoll.register(descriptor, select.EPOLLIN)
         self._readers[descriptor] = reader
 
@@ -138,7 +136,7 @@ class Readiness:
             if self._after_round is not None:
                 await self._after_round(is_read_up)
             if is_read_up:
-                await trio.sleep(self._rest_s)
+                await trio.sleep(REST_S)
 
     async def _watch_alone(
         self, stream: LinkStream, reader: Reader, scope: trio.CancelScope
@@ -147,5 +145,7 @@ class Readiness:
             while True:
                 with suppress(LinkBrokenError):  # the reader learns of it when it receives
                     await stream.wait_readable()
+                if scope.cancel_called:
+                    return  # forgotten, while something was there already
                 reader.readable(trio.current_time())
                 await trio.lowlevel.checkpoint()

@@ -18,7 +18,7 @@ import msgspec
 import trio
 
 from master import relay as r
-from master.readiness import Reader, Telling
+from master.readiness import REST_S, Reader, Telling
 from master.relay_pipe import RECEIVE_BYTES, RelayPipe
 from shared.errors import LinkBrokenError, RemoteProtocolError, Violation
 
@@ -35,9 +35,6 @@ have sent may lie at its sockets."""
 EVIDENCE_S: Final = 1.5
 """For how long what a worker has seen of a peer's kernel is evidence: the detector looks every
 second."""
-
-REST_S: Final = 0.01
-"""Between two rounds: see `master.readiness`."""
 
 _CLOSED: Final = "closed on this side"
 

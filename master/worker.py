@@ -32,7 +32,7 @@ from master.door import Established
 from master.heap import trim_after_bursts
 from master.held import HeldLink
 from master.listener import accept_tls
-from master.readiness import Readiness
+from master.readiness import REST_S, Readiness
 from master.relay_pipe import RECEIVE_BYTES, RelayPipe
 from shared.stream import SocketStream
 from shared.tls import load_leaf, master_context
@@ -45,9 +45,6 @@ CURRENT_EVERY_S: Final = 0.25
 ANSWERED_WITHIN_S: Final = 0.75
 """How long a peer's kernel has to acknowledge what was sent with a probe: the hub's detector looks
 a second later."""
-
-REST_S: Final = 0.01
-"""Between two rounds of reading: see `master.readiness`."""
 
 
 def run(relay: socket.socket, listeners: Sequence[socket.socket]) -> int:
@@ -72,9 +69,7 @@ class Worker:
     ) -> None:
         self.pipe: Final = pipe
         self.spawn: Final = nursery.start_soon
-        self.readiness: Final = Readiness(
-            nursery.start_soon, rest_s=REST_S, after_round=self._after_round
-        )
+        self.readiness: Final = Readiness(nursery.start_soon, after_round=self._after_round)
         self.admission: Final = Admission(AdmissionLimits(), trio.current_time())
         self.links: Final[dict[int, HeldLink]] = {}
         self.handshake_timeout_s = 0.0
