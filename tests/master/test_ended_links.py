@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from master.sessions import AgentSession
 from master.viewing import ViewerSession
 from shared import messages as m
-from tests.master.assembled import assembled, beat
+from tests.master.assembled import Assembled, assembled, beat
 
 SWEPT_S = 120.0
 """The sweeper lets go of what has ended when its deadline would have come."""
@@ -45,6 +45,25 @@ async def test_session_of_an_agent_is_gone_with_its_link(
             agent.link.break_off("killed")
             await trio.sleep(SWEPT_S)
             assert alive(AgentSession) == before
+
+
+@pytest.mark.usefixtures("uncollected")
+async def test_session_of_an_orphan_is_gone_with_its_worker(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        await master.beating("web")
+        before = alive(AgentSession)
+        orphan(master, "web")
+        await trio.sleep(SWEPT_S)
+        assert alive(AgentSession) == before - 1
+
+
+def orphan(master: Assembled, name: str) -> None:
+    """As the relay does when its worker is gone."""
+    session = master.node(name).session
+    assert session is not None
+    session.orphaned()
 
 
 @pytest.mark.usefixtures("uncollected")
