@@ -12,7 +12,9 @@ size.
 """
 
 import struct
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 from shared.errors import RemoteProtocolError, Violation
 
@@ -29,7 +31,7 @@ _HEADER: Final = struct.Struct(">IB")
 _LENGTH: Final = struct.Struct(">I")
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True, gc=False):
     """One frame as it was cut from the stream; the body is not decoded."""
 
     kind: int

@@ -23,6 +23,7 @@ from shared.errors import LocalProtocolError, RemoteProtocolError, Violation
 from shared.frames import (
     ENTRY_FRAME_LIMIT_BYTES,
     LINK_FRAME_LIMIT_BYTES,
+    Frame,
     FrameDecoder,
     encode_frame,
 )
@@ -429,4 +430,4 @@ def test_frames_of_one_end_are_frames_of_the_other() -> None:
     agent, _ = ends_in(Phase.LINKED)
     decoder = FrameDecoder(LINK_FRAME_LIMIT_BYTES)
     decoder.receive_data(agent.send(m.Ping(5)))
-    assert decoder.next_frame() == (m.Ping.kind, b"\x91\x05")
+    assert decoder.next_frame() == Frame(m.Ping.kind, b"\x91\x05")

@@ -17,7 +17,7 @@ FRAMES = (
     Frame(7, bytes(range(LIMIT_BYTES - 1))),
     Frame(1, b""),
 )
-STREAM = b"".join(encode_frame(*frame) for frame in FRAMES)
+STREAM = b"".join(encode_frame(frame.kind, frame.body) for frame in FRAMES)
 
 frames = st.builds(Frame, st.integers(0, 255), st.binary(max_size=LIMIT_BYTES - 1))
 
@@ -61,7 +61,7 @@ def test_stream_byte_by_byte_gives_the_same_frames() -> None:
 def test_any_frames_in_any_portions_come_back_whole_and_in_order(
     sent: list[Frame], data: st.DataObject
 ) -> None:
-    stream = b"".join(encode_frame(*frame) for frame in sent)
+    stream = b"".join(encode_frame(frame.kind, frame.body) for frame in sent)
     cuts = data.draw(st.lists(st.integers(0, len(stream))).map(sorted).map(tuple))
     assert decode_in_portions(stream, cuts) == sent
 
