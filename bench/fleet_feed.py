@@ -19,9 +19,9 @@ from heartline.demo.core_sample import core
 from heartline.demo.hardware import inventory
 from heartline.demo.hosts import Host, fleet
 from heartline.demo.signs import signs
+from master.assembly import Master
 from master.audit import Audit
 from master.authority import open_authority
-from master.daemon import Master
 from master.history.history import History
 from master.listener import accept_local, bind_local
 from master.node import Node

@@ -16,12 +16,13 @@ from typing import Final, TypeVar
 import msgspec
 import trio
 
+from master.assembly import Master
 from master.audit import Audit
-from master.daemon import Master, Parts
 from master.history.history import History
 from master.identities import AGENT
 from master.node import Node
 from master.opening import Peer
+from master.parts import Parts
 from master.store import IN_MEMORY, Store
 from shared import messages as m
 from shared.certificates import CertificateAuthority, new_key_and_request, read_peer

@@ -11,7 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -19,12 +19,13 @@ from pathlib import Path
 import pytest
 import trio
 
-from master import daemon
+from master import announcement, daemon
+from master.assembly import Master
 from master.audit import Audit
 from master.authority import open_authority
-from master.daemon import Master
 from master.history.history import History
 from master.listener import bind, bind_local
+from master.parts import Parts
 from master.store import Store
 from shared import messages as m
 from shared.clock import wall_ms
@@ -118,7 +119,8 @@ async def running(folder: StateFolder) -> AsyncGenerator[Running]:
     )
 
     async def serve() -> None:
-        await master.serve(
+        await daemon.serve(
+            master,
             [listeners],
             local,
             is_first_start=is_first_start,
@@ -219,15 +221,15 @@ async def test_start_on_a_full_disk_is_said_once_and_described_when_there_is_roo
         tries.append(path)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(daemon, "RETRY_S", 0.01)
-    monkeypatch.setattr(daemon, "write_private", refuse)
+    monkeypatch.setattr(announcement, "RETRY_S", 0.01)
+    monkeypatch.setattr(announcement, "write_private", refuse)
     async with running(folder) as master:
         (await master.viewer()).break_off("it is served")
         await eventually(lambda: len(tries) >= 3)
         said = [record for record in caplog.records if hasattr(record, "file")]
         assert [vars(record)["error"] for record in said] == ["No space left on device"]
         assert not folder.master_json.exists()
-        monkeypatch.setattr(daemon, "write_private", write_private)
+        monkeypatch.setattr(announcement, "write_private", write_private)
         await eventually(folder.master_json.exists)
         assert json.loads(folder.master_json.read_bytes())["pid"] == os.getpid()
 
@@ -280,14 +282,17 @@ async def test_second_signal_to_stop_does_not_interrupt_the_first(folder: StateF
 async def test_signal_that_comes_before_the_master_is_ready_waits_its_turn(
     folder: StateFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    announce = Master._announce
-
-    async def announce_late(master: Master, *arguments: object) -> None:
+    async def announce_late(
+        listeners: list[socket.socket],
+        parts: Parts,
+        is_first_start: bool,
+        print_line: Callable[[str], None],
+    ) -> None:
         signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGHUP)
-        await announce(master, *arguments)  # type: ignore[arg-type]
+        await announcement.announce(listeners, parts, is_first_start, print_line)
 
-    monkeypatch.setattr(Master, "_announce", announce_late)
+    monkeypatch.setattr(daemon, "announce", announce_late)
     async with running(folder) as master:
         await master.has_ended.wait()
         assert len(master.lines) == 3

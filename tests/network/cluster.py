@@ -27,14 +27,15 @@ from agent.spool_records import RunKey
 from agent.spool_ring import SPOOL, Ring
 from agent.spooler import Spooler
 from agent.witness import Witness
+from master.assembly import Master
 from master.audit import Audit
 from master.authority import new_leaf, open_authority, port_context
-from master.daemon import Master, Parts
 from master.entry import Entry
 from master.history.history import History
 from master.identities import AGENT
 from master.listener import accept_tls, bind, bound_address
 from master.node import Node
+from master.parts import Parts
 from master.relay import Leaf
 from master.relay_pipe import RelayPipe
 from master.store import Store
