@@ -1,6 +1,7 @@
 """Memory goes back to the system after a burst of handshakes, and not for a few."""
 
 import platform
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,11 @@ import trio
 import trio.testing
 from trio.testing import MockClock
 
+from master.admission import Admission, Ticket
 from master.heap import BURST, LOOK_S, give_back, trim_after_bursts
+from master.relay_pipe import RelayPipe
+from master.worker import Worker
+from tests.master.assembled import assembled
 
 
 class Door:
@@ -56,6 +61,65 @@ async def test_burst_that_lasts_is_looked_after_while_it_does(
         door.handshakes += BURST
         await trio.sleep(1)
     assert 2 <= len(door.trimmed_s) <= 30 / LOOK_S
+
+
+async def test_master_gives_back_what_those_at_its_door_have_used(
+    tmp_path: Path, trims: list[int], autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        await trio.testing.wait_all_tasks_blocked()
+        come_and_go(master.entry.admission)
+        await trio.sleep(5 * LOOK_S)
+        assert trims == [0]
+
+
+async def test_worker_gives_back_what_those_at_its_door_have_used(
+    trims: list[int], autojump_clock: MockClock
+) -> None:
+    near, far = socket.socketpair()
+    pipe = RelayPipe(near)
+    with far:
+        async with trio.open_nursery() as nursery:
+            worker = Worker(pipe, (), nursery)
+            nursery.start_soon(worker.serve)
+            await trio.testing.wait_all_tasks_blocked()
+            come_and_go(worker.admission)
+            await trio.sleep(5 * LOOK_S)
+            nursery.cancel_scope.cancel()
+    pipe.close()
+    assert trims == [0]
+
+
+@pytest.fixture
+def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What the C library was asked to keep."""
+    trims = list[int]()
+
+    def library(_: str | None) -> CLibrary:
+        return CLibrary(trims)
+
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("ctypes.CDLL", library)
+    return trims
+
+
+class CLibrary:
+    """One that is glibc, as far as this is concerned."""
+
+    def __init__(self, trims: list[int]) -> None:
+        self._trims = trims
+
+    def malloc_trim(self, keep_bytes: int) -> int:
+        self._trims.append(keep_bytes)
+        return 1
+
+
+def come_and_go(admission: Admission) -> None:
+    """A burst of handshakes."""
+    for number in range(BURST):
+        ticket = admission.knock(f"192.0.2.{number}", trio.current_time() + number)
+        assert isinstance(ticket, Ticket)
+        admission.release(ticket)
 
 
 def test_nothing_is_asked_of_a_system_without_the_call(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,10 @@ import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master import session as session_module
+from master import sessions as sessions_module
 from master.door import Established
 from master.identities import Identity
+from master.ingest import clean_inventory
 from master.opening import Peer
 from master.session import BYTES_PER_WINDOW, MESSAGES_PER_WINDOW, WINDOW_S
 from master.sessions import SHUNNED_S
@@ -241,6 +243,27 @@ async def test_families_and_inventory_are_kept_and_an_unchanged_inventory_is_no_
             while not (await viewer.until(m.Delta)).infos:
                 pass
         assert scope.cancelled_caught
+
+
+async def test_inventory_that_is_known_to_the_byte_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, autojump_clock: MockClock
+) -> None:
+    read = list[msgspec.Raw]()
+
+    def noting(packed: msgspec.Raw) -> tuple[bytes, Inventory]:
+        read.append(packed)
+        return clean_inventory(packed)
+
+    monkeypatch.setattr(sessions_module, "clean_inventory", noting)
+    async with assembled(tmp_path) as master:
+        peer = await master.enrol("web")
+        for system in ("Debian", "Debian", "Fedora"):
+            agent = await master.agent(peer)
+            inventory = Inventory("h", system, "", "", "", "", "", 0)
+            agent.link.post_bulk(m.InventoryReport(m.raw(inventory)))
+            await agent.deliver(beat())
+            assert master.node("web").inventory == m.encode_body(inventory)
+        assert len(read) == 2
 
 
 # --- two with one identity -----------------------------------------------------------------------

@@ -273,3 +273,29 @@ async def test_cancelled_finish_closes_at_once(autojump_clock: MockClock) -> Non
             scope.cancel()
             await ends.master.finish()
         assert ends.wire.master.is_closed
+
+
+async def test_owner_is_told_once_that_a_link_broke_while_its_stream_is_open() -> None:
+    async with established() as ends:
+        told = list[tuple[str | None, bool]]()
+
+        def note() -> None:
+            told.append((ends.master.broken, ends.wire.master.is_closed))
+
+        ends.master.on_broken = note
+        ends.master.break_off("the first reason")
+        ends.master.break_off("another one")
+        assert told == [("the first reason", False)]
+        assert ends.wire.master.is_closed
+
+
+async def test_owner_is_told_of_a_link_that_breaks_under_what_is_posted() -> None:
+    async with established() as ends:
+        told = list[str | None]()
+        ends.master.on_broken = lambda: told.append(ends.master.broken)
+        ends.wire.cut()
+        ends.master.post(m.Ping(1))
+        assert told == ["connection reset by peer"]
+        ends.master.post(m.Ping(2))
+        await ends.master.finish()
+        assert len(told) == 1
