@@ -40,6 +40,7 @@ class Session(ABC):
         "_messages",
         "_patience",
         "_pinged_s",
+        "_skipped",
         "_window_began_bytes",
         "_window_began_s",
         "ended",
@@ -58,6 +59,7 @@ class Session(ABC):
         self._patience = patience
         self._pinged_s = -1.0
         self._messages = 0
+        self._skipped = link.connection.skipped
         self._window_began_s = link.heard_s
         self._window_began_bytes = link.heard_bytes
         link.on_blocked = self.blocked
@@ -114,8 +116,26 @@ class Session(ABC):
         link = self.link
         self._messages += 1
         arrived_bytes = link.heard_bytes - self._window_began_bytes
-        if self._messages <= MESSAGES_PER_WINDOW and arrived_bytes <= BYTES_PER_WINDOW:
-            return
+        if self._messages > MESSAGES_PER_WINDOW or arrived_bytes > BYTES_PER_WINDOW:
+            self._end_window(arrived_bytes)
+
+    def count_arrival(self) -> None:
+        """Call when the messages in what has arrived have been taken: frames of unknown kinds and
+        messages that do not end are none, and cost something too. Raises as `count_message`."""
+        link = self.link
+        self._messages += link.connection.skipped - self._skipped
+        self._skipped = link.connection.skipped
+        arrived_bytes = link.heard_bytes - self._window_began_bytes
+        if self._messages > MESSAGES_PER_WINDOW or arrived_bytes > BYTES_PER_WINDOW:
+            self._end_window(arrived_bytes)
+
+    def spare(self, size_bytes: int) -> None:
+        """So many of the bytes that have arrived are bounded by something else, and do not count
+        here."""
+        self._window_began_bytes += size_bytes
+
+    def _end_window(self, arrived_bytes: int) -> None:
+        link = self.link
         if link.heard_s - self._window_began_s < WINDOW_S:
             raise RemoteProtocolError(
                 Violation.FLOOD,
@@ -123,11 +143,6 @@ class Session(ABC):
             )
         self._messages = 0
         self._window_began_s, self._window_began_bytes = link.heard_s, link.heard_bytes
-
-    def spare(self, size_bytes: int) -> None:
-        """So many of the bytes that have arrived are bounded by something else, and do not count
-        here."""
-        self._window_began_bytes += size_bytes
 
     def _silence(self) -> Silence:
         return Silence(self.link.heard_s, self.link.blocked_s, self._pinged_s)

@@ -343,6 +343,7 @@ class AgentSession(Session):
                     return self._over(self._take_leave(message))
                 else:
                     self._take(message)
+            self.count_arrival()
         except RemoteProtocolError as error:
             self._break_with(error)
 

@@ -136,6 +136,7 @@ class ViewerSession(Session):
                         return
                     self.count_message()
                     await self._take(message)
+                self.count_arrival()
         except LinkBrokenError:
             return
         except RemoteProtocolError as error:

@@ -30,6 +30,9 @@ from shared.settings import MasterSettings
 from tests.master.assembled import HELLO, Assembled, Client, assembled, beat
 from tests.memory_link import Wire
 
+OF_TOMORROW = 250
+"""A kind of message that nobody knows, and everybody skips."""
+
 
 def reason(master: Assembled, name: str = "web") -> str:
     return master.node(name).liveness.reason
@@ -529,6 +532,34 @@ async def test_agent_that_floods_is_told_so_and_cut(
         assert isinstance(goodbye, m.Goodbye)
         assert goodbye.code == Violation.FLOOD
         assert master.state("web") is State.LOST
+
+
+async def test_agent_that_floods_with_what_nobody_knows_is_cut_too(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        agent = await master.beating("web")
+        hundred = encode_frame(OF_TOMORROW, b"") * 100
+        for _ in range(MESSAGES_PER_WINDOW // 100 - 1):
+            agent.wire.client.send_nowait(hundred)
+            await wait_all_tasks_blocked()
+        assert master.state("web") is State.UP
+        agent.wire.client.send_nowait(hundred)
+        assert (await agent.goodbye()).code == Violation.FLOOD
+        assert master.state("web") is State.LOST
+
+
+async def test_agent_whose_message_does_not_end_is_cut_too(
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session_module, "BYTES_PER_WINDOW", 10_000)
+    async with assembled(tmp_path) as master:
+        agent = await master.beating("web")
+        nothing = m.encode(m.Part(m.InventoryReport.kind, False, b""))
+        for _ in range(10):
+            agent.wire.client.send_nowait(nothing * 100)
+            await wait_all_tasks_blocked()
+        assert (await agent.goodbye()).code == Violation.FLOOD
 
 
 async def test_agent_that_sends_too_much_is_cut_too(

@@ -13,6 +13,7 @@ from master.session import MESSAGES_PER_WINDOW
 from master.viewing import BEHIND_BYTES, ViewerSession
 from shared import messages as m
 from shared.errors import Violation
+from shared.frames import encode_frame
 from shared.liveness import BeatArrived, Liveness, State
 from shared.outbox import BULK_LIMIT_BYTES
 from shared.settings import LinkSettings
@@ -308,6 +309,15 @@ async def test_viewer_that_floods_is_told_so_and_cut(
         goodbye = received[-1]
         assert isinstance(goodbye, m.Goodbye)
         assert goodbye.code == Violation.FLOOD
+
+
+async def test_viewer_that_floods_with_what_nobody_knows_is_cut_too(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        client = await master.viewer()
+        client.wire.client.send_nowait(encode_frame(250, b"") * (MESSAGES_PER_WINDOW + 1))
+        assert (await client.goodbye()).code == Violation.FLOOD
 
 
 async def test_message_that_no_viewer_may_send_ends_the_link_and_not_the_master(
