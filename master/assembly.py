@@ -18,7 +18,7 @@ from master.enrolment import Enrolment, load_identities
 from master.entry import Entry
 from master.events import EventLog
 from master.feed import Feed
-from master.heap import trim_after_bursts
+from master.heap import keep_trimmed
 from master.history.history import History
 from master.history.queries import Queries
 from master.history.steady_clock import SteadyClock
@@ -120,7 +120,7 @@ class Master:
         nursery.start_soon(self.audit.run)
         nursery.start_soon(canary.run)
         nursery.start_soon(readiness.run)
-        nursery.start_soon(trim_after_bursts, lambda: admission.released)
+        nursery.start_soon(keep_trimmed, lambda: admission.released)
         nursery.start_soon(sessions.run)
         return Parts(Entry(context, admission, registry, enrolment, sessions, viewers))
 

@@ -19,7 +19,7 @@ serve
 ├ Outages      what is to be stored of them; the master's own stalls
 ├ Audit        the limits' summary, every minute
 ├ Canary       whether what is sent gets through to this process at all
-├ heap         gives back what handshakes have used
+├ heap         gives memory back
 ├ stalls       tells of the time in which this process was not there
 ├ service manager   that all is well, as often as it wants to hear it
 └ signals      SIGTERM and SIGINT stop, SIGHUP reloads
@@ -44,6 +44,7 @@ from master.audit import Audit
 from master.authority import new_leaf, open_authority, port_context, rotate_leaf
 from master.collector import calm_collector
 from master.descriptors import raise_ceiling
+from master.heap import keep_large_blocks_apart
 from master.history.history import History
 from master.history.patient_clock import PatientClock, last_written_ms
 from master.listener import accept_local, accept_tls, bind, bind_local, bind_shared
@@ -94,6 +95,7 @@ def run(
         UserError: it cannot start: another master runs on the folder, an address is taken, …
     """
     os.umask(PRIVATE_UMASK)
+    keep_large_blocks_apart()
     with ExitStack() as stack:
         folder.ensure()
         stack.enter_context(only_one(folder.lock, _running_already(folder)))

@@ -7,7 +7,7 @@ worker
 ├ accept    one per address → door → held until the hub ends the link; a task for each that is
 │           not established yet
 ├ Readiness every held link
-├ heap      gives back what handshakes have used
+├ heap      gives memory back
 ├ current   says that nothing lies unread, when nothing arrives
 └ witness   looks at peers' kernels when the hub asks
 
@@ -29,7 +29,7 @@ from master.admission import Admission, AdmissionLimits
 from master.collector import calm_collector
 from master.descriptors import raise_ceiling
 from master.door import Established
-from master.heap import trim_after_bursts
+from master.heap import keep_large_blocks_apart, keep_trimmed
 from master.held import HeldLink
 from master.listener import accept_tls
 from master.readiness import REST_S, Readiness
@@ -49,6 +49,7 @@ a second later."""
 
 def run(relay: socket.socket, listeners: Sequence[socket.socket]) -> int:
     """Runs a worker on its end of the relay until the hub ends it; returns the exit code, 0."""
+    keep_large_blocks_apart()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # they are the hub's: it says goodbye to the links
     trio.run(_serve, relay, listeners)
@@ -90,7 +91,7 @@ class Worker:
         """Serves until the hub says stop, or is gone."""
         for task in (self.pipe.write_out, self.readiness.run, self._stay_current, self._witness):
             self._nursery.start_soon(task)
-        self._nursery.start_soon(trim_after_bursts, lambda: self.admission.released)
+        self._nursery.start_soon(keep_trimmed, lambda: self.admission.released)
         unpacker = r.Unpacker()
         while not self._is_stopping and (data := await self.pipe.receive()):
             for kind, number, payload in unpacker.feed(data):

@@ -2,6 +2,8 @@
 
 import platform
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from master.admission import Admission, Ticket
-from master.heap import BURST, LOOK_S, give_back, trim_after_bursts
+from master.heap import BURST, LOOK_S, REGULARLY_S, give_back, keep_trimmed
 from master.relay_pipe import RelayPipe
 from master.worker import Worker
 from tests.master.assembled import assembled
@@ -31,7 +33,7 @@ class Door:
 async def door(nursery: trio.Nursery) -> Door:
     door = Door()
     door.handshakes = 1000  # those of earlier are not news
-    nursery.start_soon(trim_after_bursts, lambda: door.handshakes, door.trim)
+    nursery.start_soon(keep_trimmed, lambda: door.handshakes, door.trim)
     await trio.testing.wait_all_tasks_blocked()
     return door
 
@@ -41,6 +43,14 @@ async def test_memory_goes_back_once_after_a_burst(door: Door, autojump_clock: M
     door.handshakes += BURST
     await trio.sleep(5 * LOOK_S)
     assert door.trimmed_s == [began_s + LOOK_S]
+
+
+async def test_memory_goes_back_now_and_then_without_any_handshakes(
+    door: Door, autojump_clock: MockClock
+) -> None:
+    began_s = trio.current_time()
+    await trio.sleep(2 * REGULARLY_S + LOOK_S / 2)
+    assert door.trimmed_s == [began_s + REGULARLY_S, began_s + 2 * REGULARLY_S]
 
 
 async def test_few_handshakes_are_not_worth_it_until_they_are_many(
@@ -152,3 +162,24 @@ def own_kib() -> int:
         if line.startswith("RssAnon:")
     )
     return int(line.split()[1])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the heap of another C library")
+def test_large_blocks_are_the_system_s_again_when_they_are_freed() -> None:
+    measured = """
+import numpy as np
+from master.heap import keep_large_blocks_apart
+def own():
+    return int(next(l for l in open("/proc/self/status") if l.startswith("RssAnon")).split()[1])
+assert keep_large_blocks_apart()
+np.ones(4 << 17)  # from the first on, glibc by itself takes blocks of this size from the heap
+before = own()
+tables = [np.ones(1 << 17) for _ in range(64)]
+stays = [np.ones(1 << 10) for _ in range(64)]
+del tables
+print(own() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", measured], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert int(done.stdout) < 8 * 1024  # of 64 MB
