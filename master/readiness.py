@@ -3,8 +3,9 @@
 A task that waits for each link costs a few kilobytes to keep and some 20 µs to wake, which is more
 than all that has to be done with a beat. So an established link has no task: its descriptor is in
 one epoll set, and what its owner does with what has arrived is a call. The set is level-triggered:
-each link is read once in a round, a TLS record at most, and whoever has more comes again in the
-next one, so that no peer keeps the others waiting. (docs/decisions/0024 has the figures.)
+each link is read once in a turn, a TLS record at most, and whoever has more comes again in the next
+one, so that no peer keeps the others waiting. When nobody has, the task rests. (docs/decisions/0024
+has the figures.)
 
 Where there is no epoll, and for streams that have no descriptor, it is a task each after all.
 """
@@ -27,8 +28,12 @@ if TYPE_CHECKING:
 EVENTS_AT_ONCE: Final = 256
 """Links that are read before other tasks get their turn: ten milliseconds' worth."""
 
+TURNS: Final = 16
+"""So many records of one link are read before the task rests all the same: 800 a second, several
+times what an honest peer has to say, and what is too much for one is noticed."""
+
 REST_S: Final = 0.02
-"""Between two rounds. What arrives meanwhile is read in one go, which saves most of what waking up
+"""Between two rounds of turns. What arrives meanwhile is read in one go, which saves most of what waking up
 costs; nobody waits for an answer that is needed any sooner."""
 
 
@@ -123,20 +128,27 @@ class Readiness:
         epoll = self._epoll
         if epoll is None:
             return
-        readers = self._readers
         while True:
             await trio.lowlevel.wait_readable(epoll.fileno())
-            now_s = trio.current_time()
-            events = epoll.poll(0, EVENTS_AT_ONCE)
-            for descriptor, _ in events:
-                reader = readers.get(descriptor)
-                if reader is not None:  # else one that came before it has ended it
-                    reader.readable(now_s)
-            is_read_up = len(events) < EVENTS_AT_ONCE
+            is_read_up = False
+            for _ in range(TURNS):
+                events = epoll.poll(0, EVENTS_AT_ONCE)
+                is_read_up = not events
+                if is_read_up:
+                    break
+                self._call_readers(events)
+                if len(events) == EVENTS_AT_ONCE:
+                    await trio.lowlevel.checkpoint()
             if self._after_round is not None:
                 await self._after_round(is_read_up)
-            if is_read_up:
-                await trio.sleep(REST_S)
+            await trio.sleep(REST_S)
+
+    def _call_readers(self, events: list[tuple[int, int]]) -> None:
+        readers, now_s = self._readers, trio.current_time()
+        for descriptor, _ in events:
+            reader = readers.get(descriptor)
+            if reader is not None:  # else one that came before it has ended it
+                reader.readable(now_s)
 
     async def _watch_alone(
         self, stream: LinkStream, reader: Reader, scope: trio.CancelScope
