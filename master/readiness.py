@@ -33,8 +33,8 @@ TURNS: Final = 16
 times what an honest peer has to say, and what is too much for one is noticed."""
 
 REST_S: Final = 0.02
-"""Between two rounds of turns. What arrives meanwhile is read in one go, which saves most of what waking up
-costs; nobody waits for an answer that is needed any sooner."""
+"""Between two rounds of turns. What arrives meanwhile is read in one go, which saves most of what
+waking up costs; nobody waits for an answer that is needed any sooner."""
 
 
 class Reader(Protocol):

@@ -17,8 +17,8 @@ BATCH_BYTES: Final = 8 * 1024 * 1024
 """What is committed at once: little enough to find room on a disk that is nearly full."""
 
 TOLD_AT_ONCE: Final = 1024
-"""Beats that are acknowledged before other tasks get their turn: ten milliseconds' worth. Where all are
-busy a turn may take fifty, and nothing is committed meanwhile."""
+"""Beats that are acknowledged before other tasks get their turn: ten milliseconds' worth. Where all
+are busy their turn may take fifty, and nothing is committed meanwhile."""
 
 OnStored: TypeAlias = Callable[[], None]
 
