@@ -16,7 +16,6 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from master.history.history import COMMIT_S, RETRY_S, History
 from master.history.queries import Queries
 from master.history.taken import Sample
-from master.history.waiting import TOLD_AT_ONCE
 from master.opening import Peer
 from master.recording import CORE_LIMIT_BYTES, LOST_LIMIT, OLDEST_MS
 from master.session import BYTES_PER_WINDOW
@@ -149,9 +148,10 @@ async def test_beat_is_not_acknowledged_while_its_sample_waits_for_the_next_comm
 
 
 async def test_many_beats_of_one_commit_are_confirmed_in_their_order(
-    tmp_path: Path, autojump_clock: MockClock
+    tmp_path: Path, autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sequences = range(FIRST, FIRST + 2 * TOLD_AT_ONCE + 7)
+    monkeypatch.setattr("master.history.waiting.TOLD_AT_ONCE", 16)  # at once, then others' turn
+    sequences = range(FIRST, FIRST + 39)
     async with assembled(tmp_path) as master:
         web, db = await agent(master, await master.enrol("web")), await beating(master, "db")
         for number in sequences:
