@@ -134,9 +134,10 @@ class Cluster:
         for bare in self._bare:
             bare.socket.close()
 
-    async def tcp(self) -> trio.SocketStream:
-        """A bare connection."""
-        stream = await trio.open_tcp_stream(self.address.host, self.address.port)
+    async def tcp(self, source: str | None = None) -> trio.SocketStream:
+        """A bare connection, from any address of this host or from this one."""
+        host, port = self.address.host, self.address.port
+        stream = await trio.open_tcp_stream(host, port, local_address=source)
         self._bare.append(stream)
         return stream
 
