@@ -64,7 +64,8 @@ def test_a_killed_agent_that_is_restarted_was_never_down(pair: RealFleet) -> Non
     at_ms = kill(agents[0])
     pair.start_agent("one")
     pair.wait_for("one", State.UP, at_ms, within_s=10)
-    assert [change.after for change in pair.changes("one", at_ms)] == [State.LOST, State.UP]
+    # On a machine that is busy it may have been late before, and its successor there at once.
+    assert State.DOWN not in [change.after for change in pair.changes("one", at_ms)]
     assert pair.wait_judged("one", at_ms).cause == Cause.AGENT_KILLED
 
 
