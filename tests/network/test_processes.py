@@ -197,7 +197,10 @@ def test_two_agents_with_one_folder_are_a_conflict(
         one.join(shared_master)
         shutil.copytree(one.root, two.root)
         two.start()
-        eventually_in_processes(lambda: shared_master.events("conflict", "cloned"))
+        # Each that is displaced waits for some seconds before it takes its place back.
+        eventually_in_processes(
+            lambda: shared_master.events("conflict", "cloned"), within_s=3 * DEADLINE_S
+        )
         eventually_in_processes(lambda: all(TOOK_THE_PLACE in each.said for each in (one, two)))
         assert len(shared_master.audit("session-replaced")) >= 2
 
