@@ -24,18 +24,25 @@ class Conflicts:
 
     def __init__(self) -> None:
         self._of: dict[str, _Takeovers] = {}
+        """In order of the last takeover."""
 
     def takeover(self, node_id: str, displaced: Process, by: Process, now_s: float) -> bool:
         """The live link of one run was replaced by another's; whether that makes it a
         conflict."""
-        takeovers = self._of.setdefault(node_id, _Takeovers())
-        if takeovers.times and now_s - takeovers.times[-1] > WINDOW_S:
-            takeovers = self._of[node_id] = _Takeovers()
+        takeovers = self._of.pop(node_id, None)
+        if takeovers is None or now_s - takeovers.times[-1] > WINDOW_S:
+            takeovers = _Takeovers()
         takeovers.times.append(now_s)
+        self._of[node_id] = takeovers
+        self._drop_old(now_s)
         if displaced != by:
             takeovers.is_contested |= by in takeovers.displaced
             takeovers.displaced.append(displaced)
         return self.exists(node_id, now_s)
+
+    def __len__(self) -> int:
+        """Nodes that something is remembered of."""
+        return len(self._of)
 
     def exists(self, node_id: str, now_s: float) -> bool:
         """Whether the node's identity is in conflict."""
@@ -48,6 +55,11 @@ class Conflicts:
             return False
         are_many = len(times) == TAKEOVERS and now_s - times[0] <= WINDOW_S
         return takeovers.is_contested or are_many
+
+    def _drop_old(self, now_s: float) -> None:
+        # In order of their last takeovers: of a large fleet, each node's link is taken over once.
+        while now_s - next(iter(self._of.values())).times[-1] > WINDOW_S:
+            del self._of[next(iter(self._of))]
 
 
 class _Takeovers:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Final, TypeAlias
 
+import trio
+
 from master.allowance import NEW_RUN_COST, Allowance
 from master.confirmations import Confirmations
 from master.history.anchor import DRIFT_MS, Anchor
@@ -226,7 +228,11 @@ class Recorder:
 
     def _one_stored(self) -> None:
         upto = self._confirmations.stored_next()
-        self._acknowledged = sequence = self._confirmations.last
+        sequence = self._confirmations.last
+        if sequence == self._acknowledged and self._history.is_behind(trio.current_time()):
+            return  # the next acknowledgement says it: nobody is told twice of one beat by a
+            # master that is short of time
+        self._acknowledged = sequence
         self._acknowledge(sequence, upto)
 
     def _times(self, monos_ms: list[int]) -> list[int]:

@@ -14,7 +14,9 @@ import trio
 from master.relay import HEAD
 from shared.stream import is_readable
 
-RECEIVE_BYTES: Final = 256 * 1024
+RECEIVE_BYTES: Final = 64 * 1024
+"""Two hundred beats, and five milliseconds: then others have their turn."""
+
 SOCKET_BUFFER_BYTES: Final = 1024 * 1024
 """Asked for; the system's limit for users is usually a fifth of it, and enough."""
 

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from master.history.database import insert, numbers_in
 from master.history.family_chunks import KeptFamily, pack_families
 from master.history.marked import Marked
 from master.history.tiers import SAMPLES
@@ -67,27 +68,28 @@ def family_row(node: int, from_ms: int, kept: Iterable[KeptFamily], *, is_open: 
 
 def insert_chunks(connection: sqlite3.Connection, rows: Iterable[ChunkRow]) -> None:
     """Writes these."""
-    connection.executemany(
-        "INSERT INTO chunks (node, tier_ms, from_ms, is_open, first_ms, last_ms, marks, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+    insert(
+        connection,
+        "INSERT INTO chunks (node, tier_ms, from_ms, is_open, first_ms, last_ms, marks, body)",
         rows,
     )
 
 
 def insert_families(connection: sqlite3.Connection, rows: Iterable[FamilyRow]) -> None:
     """Writes these."""
-    connection.executemany(
-        "INSERT INTO family_chunks (node, from_ms, is_open, first_ms, last_ms, bytes, body)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+    insert(
+        connection,
+        "INSERT INTO family_chunks (node, from_ms, is_open, first_ms, last_ms, bytes, body)",
         rows,
     )
 
 
 def delete(connection: sqlite3.Connection, table: str, numbers: Iterable[int]) -> None:
     """Removes the rows of these numbers."""
-    connection.executemany(
-        f"DELETE FROM {table} WHERE number = ?",  # noqa: S608 – the table is named in this package
-        [(number,) for number in numbers],
+    connection.execute(
+        f"DELETE FROM {table}"  # noqa: S608 – the table is named in this package
+        " WHERE number IN (SELECT value FROM json_each(?))",
+        (numbers_in(numbers),),
     )
 
 

@@ -10,10 +10,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-import msgspec
-
 from master.history import chunk_rows, instant_rows, known_rows, marked, stretch_rows
 from master.history.chunk_rows import ChunkRow, DamagedRow, FamilyRow
+from master.history.database import insert, numbers_in
 from master.history.family_chunks import WINDOW_MS as FAMILY_WINDOW_MS
 from master.history.family_chunks import KeptFamily
 from master.history.instant_rows import InstantRow
@@ -94,8 +93,7 @@ def write(connection: sqlite3.Connection, compaction: Compaction, now_wall_ms: i
     chunk_rows.insert_chunks(connection, compaction.chunks)
     chunk_rows.insert_families(connection, compaction.families)
     instant_rows.insert(connection, compaction.instants)
-    for node, stretches in compaction.stretches.items():
-        stretch_rows.keep(connection, node, stretches)
+    stretch_rows.keep(connection, compaction.stretches)
     _write_known(connection, compaction)
     chunk_rows.delete(connection, "journal", compaction.journal)
     chunk_rows.delete(connection, "family_journal", compaction.family_journal)
@@ -174,29 +172,32 @@ def _encode_families(compaction: Compaction, entries: Iterable[FamilyEntry]) -> 
 
 
 def _write_known(connection: sqlite3.Connection, compaction: Compaction) -> None:
-    runs = list({run for _, run in compaction.sequences})
     boots = dict[int, str](
         connection.execute(
             "SELECT number, boot_id FROM runs WHERE number IN (SELECT value FROM json_each(?))",
-            (msgspec.json.encode(runs).decode(),),
+            (numbers_in({run for _, run in compaction.sequences}),),
         ).fetchall()
     )
     by_boot = defaultdict[tuple[int, str], list[int]](list)
     for (node, run), sequences in compaction.sequences.items():
         if run in boots:
             by_boot[node, boots[run]] += sequences
-    for (node, boot_id), sequences in by_boot.items():
-        row = connection.execute(
-            "SELECT last_ms, intervals FROM known WHERE node = ? AND boot_id = ?", (node, boot_id)
-        ).fetchone()
-        last_ms = compaction.last_ms[node]
-        whole = Intervals()
-        if row is not None:
-            last_ms = max(last_ms, row[0])
-            whole = known_rows.read(connection, node, boot_id, row[1])
+    before = {
+        (node, boot_id): (last_ms, packed)
+        for node, boot_id, last_ms, packed in connection.execute(
+            "SELECT node, boot_id, last_ms, intervals FROM known"
+            " WHERE node IN (SELECT value FROM json_each(?))",
+            (numbers_in({node for node, _ in by_boot}),),
+        )
+    }
+    rows = list[tuple[int, str, int, bytes]]()
+    for key, sequences in by_boot.items():
+        last_ms, whole = compaction.last_ms[key[0]], Intervals()
+        if key in before:
+            before_ms, packed = before[key]
+            last_ms = max(last_ms, before_ms)
+            whole = known_rows.read(connection, *key, packed)
         for sequence in sequences:
             whole.add(sequence)
-        connection.execute(
-            "INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)",
-            (node, boot_id, last_ms, known_rows.pack(whole)),
-        )
+        rows.append((*key, last_ms, known_rows.pack(whole)))
+    insert(connection, "INSERT OR REPLACE INTO known", rows)

@@ -5,10 +5,13 @@ database as it was when they began, and keeps nobody waiting.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
+from itertools import chain
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from shared.errors import HeartlineError, UserError
 
@@ -30,6 +33,10 @@ _CACHE_KIB: Final = 16 * 1024
 
 _LOG_BYTES: Final = 64 * 1024 * 1024
 """What is left of SQLite's log when it has grown beyond that, while somebody was reading."""
+
+
+_ROWS_AT_ONCE: Final = 100
+"""Rows in one statement: their values are fewer than any SQLite takes."""
 
 
 class HistoryError(HeartlineError):
@@ -80,6 +87,31 @@ def connect_reader(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA query_only = ON")
     connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
     return connection
+
+
+def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[object]]) -> None:
+    """Writes rows into a table: `into` is the statement's beginning, up to `VALUES`.
+
+    Many rows in one statement, for each statement and each row of `executemany` lets go of the
+    interpreter's lock and waits to get it back, which takes milliseconds while the first thread is
+    busy, and the disk's lock is held all the while.
+
+    Raises:
+        sqlite3.Error: the disk refuses it.
+    """
+    waiting = list(rows)
+    for begin in range(0, len(waiting), _ROWS_AT_ONCE):
+        part = waiting[begin : begin + _ROWS_AT_ONCE]
+        places = f"({', '.join('?' * len(part[0]))})"
+        connection.execute(
+            f"{into} VALUES {', '.join([places] * len(part))}", [*chain.from_iterable(part)]
+        )
+
+
+def numbers_in(numbers: Iterable[int]) -> str:
+    """What `column IN (SELECT value FROM json_each(?))` is given: any number of numbers as one
+    parameter, for one statement."""
+    return msgspec.json.encode(list(numbers)).decode()
 
 
 def schema_steps() -> list[str]:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from master.history import database
 from master.history.codec import ChunkError
 from master.history.instants import STEP_MS, Instant, Steps, read_instant, read_nodes
 from master.history.marked import Marked
@@ -47,7 +48,7 @@ def encode(compacted: Iterable[tuple[int, Marked]]) -> list[InstantRow]:
 
 def insert(connection: sqlite3.Connection, rows: Iterable[InstantRow]) -> None:
     """Writes these, within a transaction."""
-    connection.executemany("INSERT INTO instants (from_ms, last_ms, body) VALUES (?, ?, ?)", rows)
+    database.insert(connection, "INSERT INTO instants (from_ms, last_ms, body)", rows)
 
 
 def latest_at(

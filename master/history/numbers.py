@@ -3,6 +3,8 @@
 import sqlite3
 from typing import Final, NamedTuple
 
+from master.history.database import insert
+
 
 class NewRun(NamedTuple):
     """A row of `runs`."""
@@ -73,10 +75,11 @@ class Numbers:
         """
         gone = [(number,) for number in self.new_forgotten]
         nodes = [(number, node_id) for node_id, number in self.new_nodes.items()]
-        connection.executemany("DELETE FROM nodes WHERE number = ?", gone)
-        connection.executemany("INSERT INTO forgotten VALUES (?)", gone)
-        connection.executemany("INSERT INTO nodes VALUES (?, ?)", nodes)
-        connection.executemany("INSERT INTO runs VALUES (?, ?, ?, ?)", self.new_runs)
+        if gone:
+            connection.executemany("DELETE FROM nodes WHERE number = ?", gone)
+            insert(connection, "INSERT INTO forgotten", gone)
+        insert(connection, "INSERT INTO nodes", nodes)
+        insert(connection, "INSERT INTO runs", self.new_runs)
 
     def stored(self) -> None:
         """What was written is on disk."""

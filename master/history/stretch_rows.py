@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from master.history.database import insert, numbers_in
 from master.history.stretches import Stretch, joined
 
 DAY_MS: Final = 86_400_000
@@ -20,25 +21,33 @@ _log: Final = logging.getLogger(__name__)
 _ROWS: Final = msgspec.msgpack.Decoder(list[Stretch])
 
 
-def keep(connection: sqlite3.Connection, node: int, stretches: Iterable[Stretch]) -> None:
-    """Adds what has been compacted of a node."""
-    by_day: defaultdict[int, list[Stretch]] = defaultdict(list)
-    for stretch in stretches:
-        by_day[stretch.first_wall_ms // DAY_MS * DAY_MS].append(stretch)
-    for day_ms, added in by_day.items():
-        row = connection.execute(
-            "SELECT body FROM stretches WHERE node = ? AND from_ms = ?", (node, day_ms)
-        ).fetchone()
-        whole = joined([*added, *([] if row is None else _decoded(node, row[0]))])
-        connection.execute(
-            "INSERT OR REPLACE INTO stretches VALUES (?, ?, ?, ?)",
-            (
-                node,
-                day_ms,
-                max(stretch.last_wall_ms for stretch in whole),
-                msgspec.msgpack.encode(whole),
-            ),
-        )
+def keep(connection: sqlite3.Connection, compacted: Mapping[int, Iterable[Stretch]]) -> None:
+    """Adds what has been compacted, by node."""
+    by_day: defaultdict[tuple[int, int], list[Stretch]] = defaultdict(list)
+    for node, stretches in compacted.items():
+        for stretch in stretches:
+            by_day[node, stretch.first_wall_ms // DAY_MS * DAY_MS].append(stretch)
+    if not by_day:
+        return
+    for node, day_ms, body in connection.execute(
+        "SELECT node, from_ms, body FROM stretches"
+        " WHERE node IN (SELECT value FROM json_each(?)) AND from_ms BETWEEN ? AND ?",
+        (
+            numbers_in(compacted),
+            min(day_ms for _, day_ms in by_day),
+            max(day_ms for _, day_ms in by_day),
+        ),
+    ):
+        if (node, day_ms) in by_day:
+            by_day[node, day_ms] += _decoded(node, body)
+    insert(
+        connection,
+        "INSERT OR REPLACE INTO stretches",
+        [
+            (*key, max(stretch.last_wall_ms for stretch in whole), msgspec.msgpack.encode(whole))
+            for key, whole in ((key, joined(parts)) for key, parts in by_day.items())
+        ],
+    )
 
 
 def read(

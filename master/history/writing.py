@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TypeVar
 
+from master.history.database import insert
 from master.history.journal import (
     Entry,
     FamilyEntry,
@@ -60,23 +61,25 @@ class JournalWriter:
                     lost.append((node, run, *each[3:]))
         self._numbers.write(connection)
         self._place += 1
-        connection.executemany(
-            "INSERT INTO journal VALUES (?, ?, ?)",
+        insert(
+            connection,
+            "INSERT INTO journal",
             [
                 (row_number(shard, self._place), *pack_entries(entries))
                 for shard, entries in _by_shard(samples).items()
             ],
         )
-        connection.executemany(
-            "INSERT INTO family_journal VALUES (?, ?, ?)",
+        insert(
+            connection,
+            "INSERT INTO family_journal",
             [
                 (row_number(shard, self._place), *pack_families(entries))
                 for shard, entries in _by_shard(families).items()
             ],
         )
-        connection.executemany(
-            "INSERT OR IGNORE INTO lost (node, run, first, last, first_ms, last_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?)",
+        insert(
+            connection,
+            "INSERT OR IGNORE INTO lost (node, run, first, last, first_ms, last_ms)",
             lost,
         )
 

@@ -58,3 +58,12 @@ def test_what_was_contested_is_forgotten_after_the_window() -> None:
     conflicts.takeover("a", ONE, OTHER, 0.0)
     conflicts.takeover("a", OTHER, ONE, 1.0)
     assert not conflicts.takeover("a", ONE, OTHER, 2.0 + WINDOW_S)
+
+
+def test_nodes_whose_takeovers_are_long_past_are_not_remembered() -> None:
+    conflicts = Conflicts()
+    for number in range(10):
+        taken_over(conflicts, f"node-{number}", float(number))
+    taken_over(conflicts, "node-3", 20.0)
+    taken_over(conflicts, "late", WINDOW_S + 15.0)
+    assert len(conflicts) == 2  # node-3 and this one
