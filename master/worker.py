@@ -37,8 +37,9 @@ from master.relay_pipe import RECEIVE_BYTES, RelayPipe
 from shared.stream import SocketStream
 from shared.tls import load_leaf, master_context
 
-BEHIND_BYTES: Final = 4 * 1024 * 1024
-"""When so much waits for the hub, nothing more is read: the peers' kernels hold it back."""
+BEHIND_BYTES: Final = 256 * 1024
+"""When so much waits for the hub, nothing more is read: the peers' kernels hold it back, and whoever
+is new does not wait behind more than some hundred beats before the hub hears of it."""
 
 CURRENT_EVERY_S: Final = 0.25
 
