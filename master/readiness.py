@@ -68,18 +68,18 @@ class Telling(ABC):
 class Readiness:
     """Watches streams, and calls their readers.
 
-    `after_round` is awaited when those that had something to read in a round have been, with
-    whether they were all: nothing is read until it returns.
+    `after_turn` is awaited when those that had something to read in a turn have been, with whether
+    nobody had: nothing is read until it returns.
     """
 
     def __init__(
         self,
         spawn: "Spawn",
         *,
-        after_round: Callable[[bool], Awaitable[None]] | None = None,
+        after_turn: Callable[[bool], Awaitable[None]] | None = None,
     ) -> None:
         self._spawn = spawn
-        self._after_round = after_round
+        self._after_turn = after_turn
         self._epoll = select.epoll() if hasattr(select, "epoll") else None
         self._readers: dict[int, Reader] = {}
         self._waits: dict[LinkStream, trio.CancelScope] = {}
@@ -130,17 +130,15 @@ class Readiness:
             return
         while True:
             await trio.lowlevel.wait_readable(epoll.fileno())
-            is_read_up = False
             for _ in range(TURNS):
                 events = epoll.poll(0, EVENTS_AT_ONCE)
-                is_read_up = not events
-                if is_read_up:
-                    break
                 self._call_readers(events)
+                if self._after_turn is not None:
+                    await self._after_turn(not events)
+                if not events:
+                    break
                 if len(events) == EVENTS_AT_ONCE:
                     await trio.lowlevel.checkpoint()
-            if self._after_round is not None:
-                await self._after_round(is_read_up)
             await trio.sleep(REST_S)
 
     def _call_readers(self, events: list[tuple[int, int]]) -> None:

@@ -38,8 +38,8 @@ from shared.stream import SocketStream
 from shared.tls import load_leaf, master_context
 
 BEHIND_BYTES: Final = 256 * 1024
-"""When so much waits for the hub, nothing more is read: the peers' kernels hold it back, and whoever
-is new does not wait behind more than some hundred beats before the hub hears of it."""
+"""When so much waits for the hub, nothing more is read: the peers' kernels hold it back. So the hub
+hears of whoever is new after some hundred beats and not after thousands."""
 
 CURRENT_EVERY_S: Final = 0.25
 
@@ -71,7 +71,7 @@ class Worker:
     ) -> None:
         self.pipe: Final = pipe
         self.spawn: Final = nursery.start_soon
-        self.readiness: Final = Readiness(nursery.start_soon, after_round=self._after_round)
+        self.readiness: Final = Readiness(nursery.start_soon, after_turn=self._after_turn)
         self.admission: Final = Admission(AdmissionLimits(), trio.current_time())
         self.links: Final[dict[int, HeldLink]] = {}
         self.handshake_timeout_s = 0.0
@@ -182,7 +182,7 @@ class Worker:
             )
         )
 
-    async def _after_round(self, is_read_up: bool) -> None:
+    async def _after_turn(self, is_read_up: bool) -> None:
         if is_read_up:
             self._say_current(trio.current_time())
         if self.pipe.pending_bytes > BEHIND_BYTES:

@@ -67,8 +67,8 @@ class Watched:
         self.nursery = nursery
         self._open: list[SocketStream | socket.socket] = []
 
-    def readiness(self, after_round: Callable[[bool], Awaitable[None]] | None = None) -> Readiness:
-        readiness = Readiness(self.nursery.start_soon, after_round=after_round)
+    def readiness(self, after_turn: Callable[[bool], Awaitable[None]] | None = None) -> Readiness:
+        readiness = Readiness(self.nursery.start_soon, after_turn=after_turn)
         self.nursery.start_soon(readiness.run)
         return readiness
 
@@ -124,38 +124,38 @@ async def test_everybody_gets_a_turn_while_all_have_more_than_a_round_reads(
     watched: Watched,
 ) -> None:
     links, calls = EVENTS_AT_ONCE + EVENTS_AT_ONCE // 4, list[int]()
-    rounds, is_enough = list[list[int]](), trio.Event()
+    turns, is_enough = list[list[int]](), trio.Event()
 
-    async def after_round(is_read_up: bool) -> None:
+    async def after_turn(is_read_up: bool) -> None:
         assert not is_read_up
-        rounds.append(calls.copy())
+        turns.append(calls.copy())
         calls.clear()
-        if len(rounds) == 5:
+        if len(turns) == 5 * TURNS:
             is_enough.set()
             await trio.sleep_forever()
 
-    readiness = watched.readiness(after_round)
+    readiness = watched.readiness(after_turn)
     for number in range(links):
         stream, peer = watched.pair()
         peer.send(b"without end")
         readiness.watch(stream, Calls(partial(calls.append, number)))
     with trio.fail_after(10):
         await is_enough.wait()
-    assert [len(each) for each in rounds] == [TURNS * EVENTS_AT_ONCE] * 5
-    turns = [number for each in rounds for number in each]
-    for begin in range(0, len(turns), links):
-        assert sorted(turns[begin : begin + links]) == list(range(links))
+    assert [len(each) for each in turns] == [EVENTS_AT_ONCE] * 5 * TURNS
+    called = [number for each in turns for number in each]
+    for begin in range(0, len(called), links):
+        assert sorted(called[begin : begin + links]) == list(range(links))
 
 
 @needs_epoll
-async def test_nothing_is_read_until_what_follows_a_round_is_done(watched: Watched) -> None:
+async def test_nothing_is_read_until_what_follows_a_turn_is_done(watched: Watched) -> None:
     gate, told = trio.Event(), list[bool]()
 
-    async def after_round(is_read_up: bool) -> None:
+    async def after_turn(is_read_up: bool) -> None:
         told.append(is_read_up)
         await gate.wait()
 
-    readiness = watched.readiness(after_round)
+    readiness = watched.readiness(after_turn)
     (first, first_peer), (second, second_peer) = watched.pair(), watched.pair()
     reads = [Reads(readiness, stream) for stream in (first, second)]
     first_peer.send(b"beat")
@@ -166,7 +166,8 @@ async def test_nothing_is_read_until_what_follows_a_round_is_done(watched: Watch
     assert readiness.has_unread()
     gate.set()
     await eventually(lambda: reads[1].got == [b"later"])
-    assert told[0]
+    assert told[0] is False
+    assert told[-1] is True
 
 
 async def test_forgotten_reader_is_not_called(watched: Watched) -> None:
