@@ -11,6 +11,8 @@ from unittest import mock
 
 import pytest
 
+from tests.zones import in_zone
+
 QUIET_S: Final = 0.02
 """Longer than any of the dashboard's timers that belong to a painting: they come every 1/60 s."""
 
@@ -53,4 +55,11 @@ def rest_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("textual.pilot.wait_for_idle", wait_for_idle)
     monkeypatch.setattr("textual.app.wait_for_idle", wait_for_idle)
     with steps.patch:
+        yield
+
+
+@pytest.fixture
+def utc() -> Iterator[None]:
+    """Times of the day are the same wherever this runs."""
+    with in_zone("UTC"):
         yield

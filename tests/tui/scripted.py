@@ -1,17 +1,19 @@
 """A dashboard without a master: a source that says what the test says, and a clock that stands."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeVar
 
 from textual.pilot import Pilot
 
-from shared.messages import FromMaster, FromViewer
+from shared.messages import FromMaster, FromViewer, Message
 from tests.tui.fleets import WALL_MS
 from tui.app import Dashboard
 from tui.link import Link, LinkState, Viewer
+
+Kind = TypeVar("Kind", bound=Message)
 
 NOW_S: Final = 1_000.0
 
@@ -70,6 +72,11 @@ class ScriptedSource:
                 self._viewer.on_message(report, NOW_S)
 
 
+def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Textual runs on asyncio, and the tests' own loop is trio's."""
+    asyncio.run(scenario())
+
+
 @asynccontextmanager
 async def dashboard(
     source: ScriptedSource, *, size: tuple[int, int] = (80, 24)
@@ -86,3 +93,13 @@ def screen_lines(app: Dashboard) -> list[str]:
     """What stands on the screen, line by line, without colours."""
     strips = app.screen._compositor.render_strips()
     return [strip.text.rstrip() for strip in strips]
+
+
+def shown(app: Dashboard) -> str:
+    """The same as one text."""
+    return "\n".join(screen_lines(app))
+
+
+def asked(of: ScriptedSource, kind: type[Kind]) -> list[Kind]:
+    """The questions of that kind so far."""
+    return [message for message in of.sent if isinstance(message, kind)]

@@ -1,7 +1,6 @@
 """The dashboard as a person drives it: rows, cursor, keys, and what it says of its link."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import pytest
@@ -11,7 +10,7 @@ from textual.message import Message
 from shared.liveness import State
 from shared.messages import Delta, raw
 from tests.tui.fleets import MONO_MS, core, snapshot, vitals
-from tests.tui.scripted import LIVE, LOST, NOW_S, ScriptedSource, dashboard, screen_lines
+from tests.tui.scripted import LIVE, LOST, NOW_S, ScriptedSource, dashboard, run, screen_lines
 from tui.app import Dashboard
 from tui.feed import PictureChanged
 from tui.link import Link, LinkState
@@ -24,10 +23,6 @@ from tui.widgets.lines import Lines
 FIRST_ROW = 4
 SMALL = {"web-1": State.UP, "web-2": State.UP, "db-1": State.DOWN}
 LARGE = {f"node-{number}": State.UP for number in range(100)}
-
-
-def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(scenario())
 
 
 def live(states: Mapping[str, str]) -> ScriptedSource:

@@ -3,43 +3,19 @@
 pytest tests/tui/test_dashboard_snapshots.py --snapshot-update
 """
 
-from collections.abc import Awaitable, Callable, Generator, Iterable
-from typing import Protocol, TypeAlias
-
 import pytest
-from textual.app import App
 from textual.pilot import Pilot
 
 from shared.liveness import State
 from shared.messages import Delta, Events, Snapshot, raw
 from tests.tui import details
 from tests.tui.fleets import MONO_MS, WALL_MS, SimulatedFleet, core, snapshot, vitals
+from tests.tui.pictures import Compare, Opening
 from tests.tui.scripted import LIVE, LOST, NOW_S, ScriptedSource, StandingClock
-from tests.zones import in_zone
 from tui.app import Dashboard
 from tui.themes import CONTRAST, LIGHT, PLAIN
 
-Opening: TypeAlias = Callable[[Pilot[int]], Awaitable[None]]
-
-
-class Compare(Protocol):
-    """The fixture of pytest-textual-snapshot."""
-
-    def __call__(
-        self,
-        app: App[int],
-        *,
-        terminal_size: tuple[int, int],
-        press: Iterable[str] = (),
-        run_before: Opening | None = None,
-    ) -> bool: ...
-
-
-@pytest.fixture(autouse=True)
-def _utc() -> Generator[None]:
-    """Times of the day are the same wherever this runs."""
-    with in_zone("UTC"):
-        yield
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 def a_fleet() -> list[Snapshot]:

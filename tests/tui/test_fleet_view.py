@@ -1,7 +1,6 @@
 """The fleet as a person arranges it: filter, order, groups, honeycomb, pause, columns, commands."""
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +11,15 @@ from shared.liveness import State
 from shared.messages import Delta, Events, FocusNode, ListEvents, Snapshot, raw
 from tests.tui import details
 from tests.tui.fleets import MONO_MS, WALL_MS, SimulatedFleet, core, info, vitals
-from tests.tui.scripted import LIVE, ScriptedSource, StandingClock, dashboard, screen_lines
+from tests.tui.scripted import (
+    LIVE,
+    ScriptedSource,
+    StandingClock,
+    dashboard,
+    run,
+    screen_lines,
+    shown,
+)
 from tui.app import Dashboard
 from tui.capture import FOLDER
 from tui.feed import PictureChanged
@@ -33,10 +40,6 @@ NODES = {
 FIRST_ROW = 4
 
 
-def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(scenario())
-
-
 def source() -> ScriptedSource:
     infos = tuple(info(name, labels={"role": role}) for name, (role, _) in NODES.items())
     beats = tuple(
@@ -49,10 +52,6 @@ def names(app: Dashboard) -> list[str]:
     """The first words of the rows in sight, without their states."""
     rows = [line for line in screen_lines(app)[FIRST_ROW:-4] if line.strip()]
     return [row.strip("▌").split()[2] for row in rows if row.strip()[0] in "●✗▲▌"]
-
-
-def shown(app: Dashboard) -> str:
-    return "\n".join(screen_lines(app))
 
 
 @asynccontextmanager

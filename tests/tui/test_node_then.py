@@ -1,46 +1,20 @@
 """One node in the past, and its graphs out of the history, as a person drives them."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Generator
-from typing import TypeVar
-
 import pytest
 
 from shared import messages as m
 from shared.liveness import State
 from tests.tui import then
 from tests.tui.fleets import snapshot
-from tests.tui.scripted import LIVE, ScriptedSource, dashboard, screen_lines
-from tests.zones import in_zone
-from tui.app import Dashboard
+from tests.tui.scripted import LIVE, ScriptedSource, asked, dashboard, run, screen_lines, shown
 
 FLEET = {"web-1": State.UP, "web-2": State.UP, "db-1": State.UP}
 THEN = {"web-1": State.UP, "web-2": State.DOWN, "db-1": State.UP}
-
-Kind = TypeVar("Kind", bound=m.Message)
-
-
-@pytest.fixture(autouse=True)
-def _utc() -> Generator[None]:
-    with in_zone("UTC"):
-        yield
-
-
-def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(scenario())
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 def source() -> ScriptedSource:
     return ScriptedSource(LIVE, snapshot(FLEET))
-
-
-def asked(of: ScriptedSource, kind: type[Kind]) -> list[Kind]:
-    """The questions of that kind so far."""
-    return [message for message in of.sent if isinstance(message, kind)]
-
-
-def shown(app: Dashboard) -> str:
-    return "\n".join(screen_lines(app))
 
 
 def test_node_is_seen_as_it_was_and_nobody_is_asked_to_measure_it_finely() -> None:

@@ -1,8 +1,5 @@
 """One node from close by, as a person drives it: opening it, its pages, its processes, leaving."""
 
-import asyncio
-from collections.abc import Callable, Coroutine
-
 import pytest
 
 from shared.liveness import State
@@ -20,8 +17,7 @@ from shared.messages import (
 )
 from tests.tui import details
 from tests.tui.fleets import MONO_MS, WALL_MS, core, snapshot, vitals
-from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, screen_lines
-from tui.app import Dashboard
+from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, run, screen_lines, shown
 from tui.feed import PictureChanged
 from tui.pages import PAGES
 from tui.widgets.fleet_table import FleetTable
@@ -32,16 +28,8 @@ FLEET = {"web-1": State.UP, "web-2": State.UP, "db-1": State.UP}
 OPENED = "id-db-1"
 
 
-def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(scenario())
-
-
 def source() -> ScriptedSource:
     return ScriptedSource(LIVE, snapshot(FLEET))
-
-
-def shown(app: Dashboard) -> str:
-    return "\n".join(screen_lines(app))
 
 
 def asked(of: ScriptedSource) -> list[FromViewer]:

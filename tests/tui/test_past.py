@@ -1,9 +1,6 @@
 """The time machine, as a person drives it: into the past, along it, and back."""
 
-import asyncio
-from collections.abc import Callable, Coroutine, Generator
 from dataclasses import replace
-from typing import TypeVar
 
 import pytest
 
@@ -11,39 +8,27 @@ from shared import messages as m
 from shared.liveness import State
 from tests.tui import details, then
 from tests.tui.fleets import WALL_MS, snapshot
-from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, screen_lines
-from tests.zones import in_zone
+from tests.tui.scripted import (
+    LIVE,
+    LOST,
+    ScriptedSource,
+    asked,
+    dashboard,
+    run,
+    screen_lines,
+    shown,
+)
 from tui.app import Dashboard
 from tui.asking import ASKING_SHOWN_S
 from tui.feed import PictureChanged
 
 FLEET = {"web-1": State.UP, "web-2": State.UP, "db-1": State.UP}
 THEN = {"web-1": State.UP, "web-2": State.DOWN, "db-1": State.UP}
-
-Kind = TypeVar("Kind", bound=m.Message)
-
-
-@pytest.fixture(autouse=True)
-def _utc() -> Generator[None]:
-    with in_zone("UTC"):
-        yield
-
-
-def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(scenario())
+pytestmark = pytest.mark.usefixtures("utc")
 
 
 def source() -> ScriptedSource:
     return ScriptedSource(LIVE, snapshot(FLEET))
-
-
-def asked(of: ScriptedSource, kind: type[Kind]) -> list[Kind]:
-    """The questions of that kind so far."""
-    return [message for message in of.sent if isinstance(message, kind)]
-
-
-def shown(app: Dashboard) -> str:
-    return "\n".join(screen_lines(app))
 
 
 def notified(app: Dashboard) -> list[str]:

@@ -4,26 +4,23 @@ pytest tests/tui/test_past_snapshots.py --snapshot-update
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator, Iterable
-from typing import Protocol, TypeAlias
 
 import pytest
-from textual.app import App
 from textual.pilot import Pilot
 
 from shared import messages as m
 from shared.liveness import State
 from tests.tui import then
 from tests.tui.fleets import snapshot
+from tests.tui.pictures import Compare, Opening
 from tests.tui.scripted import LIVE, ScriptedSource, StandingClock, screen_lines
-from tests.zones import in_zone
 from tui.app import Dashboard
 from tui.ascii import to_ascii
 from tui.look import Look, Symbols
 from tui.options import Options
 from tui.themes import LIGHT, PLAIN
 
-Opening: TypeAlias = Callable[[Pilot[int]], Awaitable[None]]
+pytestmark = pytest.mark.usefixtures("utc")
 
 FLEET = [f"web-{number}" for number in range(1, 31)]
 THEN = {name: State.DOWN if number % 4 == 0 else State.UP for number, name in enumerate(FLEET)}
@@ -33,25 +30,6 @@ OUTAGES = (
     *(then.outage(name, 14, 2) for name in FLEET[::4]),
 )
 GAPS = {"web-1": (then.gap(44, 3),), "web-2": (then.gap(8, 1),)}
-
-
-class Compare(Protocol):
-    """The fixture of pytest-textual-snapshot."""
-
-    def __call__(
-        self,
-        app: App[int],
-        *,
-        terminal_size: tuple[int, int],
-        press: Iterable[str] = (),
-        run_before: Opening | None = None,
-    ) -> bool: ...
-
-
-@pytest.fixture(autouse=True)
-def _utc() -> Generator[None]:
-    with in_zone("UTC"):
-        yield
 
 
 def answered(source: ScriptedSource) -> None:

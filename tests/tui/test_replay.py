@@ -1,7 +1,6 @@
 """A replay is a source like any other: in its own time, recognisable, and still at its end."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from shared import messages as m
 from shared.frames import encode_frame
 from shared.liveness import State
 from tests.tui.fleets import MONO_MS, snapshot, vitals
-from tests.tui.scripted import LIVE, LOST, NOW_S, ScriptedSource, dashboard, screen_lines
+from tests.tui.scripted import LIVE, LOST, NOW_S, ScriptedSource, dashboard, run, screen_lines
 from tui.app import Dashboard
 from tui.link import Link, LinkState
 from tui.recorded import Recorded
@@ -20,10 +19,6 @@ from tui.replay import Replay, ReplayClock
 
 WALL_MS = 1_795_000_000_000
 FLEET = snapshot({"web-1": State.UP, "db-1": State.DOWN})
-
-
-def run(scenario: Callable[[], Coroutine[None, None, None]]) -> None:
-    asyncio.run(scenario())
 
 
 def recorder(path: Path) -> Recorder:
