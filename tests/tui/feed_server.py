@@ -75,9 +75,9 @@ class _Peer:
                 else:
                     self.send(m.ViewerWelcome(1, "0.1.0", "lab", True))
             case m.Watch():
+                self.is_watching = True  # before the viewer can know that it has been greeted
                 for answer in self._server.greeting():
                     self.send(answer)
-                self.is_watching = True
             case m.FocusNode(node_id=node_id):
                 self.focus = node_id
                 for answer in details(node_id, mono_ms=_mono_ms()) if node_id else ():
