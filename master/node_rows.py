@@ -1,12 +1,15 @@
-"""Nodes in the store: the statements that keep a row true, and the way back.
+"""Nodes in the store: the statements that keep their rows true, and the way back.
 
-A row has three parts that change at different rates and are stored apart: what people and links say
-about the node, the inventory, which is long, and its life, which changes with every beat.
+What is known of a node changes at different rates and is stored apart: what people and links say of
+it, with its state; the inventory, which is long; and when it was last seen, which changes with
+every beat. Of a large fleet many rows change at once: they are written by one statement, for each
+lets go of the interpreter's lock several times. What is not known any more is not written again.
 """
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -16,6 +19,35 @@ from master.store import Statement
 from shared.inventory import Inventory
 from shared.liveness import State, restored
 
+LOAD: Final = (
+    "SELECT nodes.*, seen.wall_ms AS seen_wall_ms, inventories.inventory FROM nodes"
+    " LEFT JOIN seen USING (node_id) LEFT JOIN inventories USING (node_id)"
+)
+"""Selects what `read` reads."""
+
+_KEPT: Final = (
+    "labels",
+    "note",
+    "address",
+    "agent_version",
+    "state",
+    "reason",
+    "since_wall_ms",
+)
+"""The columns that `keep` writes, in the order of `_kept`; the node's id is before them."""
+
+_KEEP: Final = (
+    f"UPDATE nodes SET {', '.join(f'{each} = now.{each}' for each in _KEPT)}"  # noqa: S608
+    " FROM (SELECT json_extract(value, '$[0]') AS node_id, "
+    + ", ".join(
+        f"json_extract(value, '$[{place}]') AS {each}" for place, each in enumerate(_KEPT, 1)
+    )
+    + " FROM json_each(?)) AS now WHERE nodes.node_id = now.node_id"
+)
+_KEEP_SEEN: Final = (
+    "INSERT OR REPLACE INTO seen SELECT key, value FROM json_each(?)"
+    " WHERE key IN (SELECT node_id FROM nodes)"
+)
 _INVENTORY: Final = msgspec.msgpack.Decoder(Inventory)
 
 
@@ -28,32 +60,33 @@ def insert(node: Node) -> Statement:
     )
 
 
-def describe(node: Node) -> Statement:
-    """Labels, note, address, version."""
-    return (
-        "UPDATE nodes SET labels = ?, note = ?, address = ?, agent_version = ? WHERE node_id = ?",
-        (json.dumps(node.labels), node.note, node.address, node.agent_version, node.node_id),
-    )
+def keep(nodes: Collection[Node]) -> Statement:
+    """What people and links say of these nodes, and their states."""
+    return _KEEP, (_json([_kept(node) for node in nodes]),)
+
+
+def keep_seen(nodes: Iterable[Node]) -> Statement:
+    """When these nodes were last seen."""
+    seen = {node.node_id: node.seen_wall_ms for node in nodes if node.seen_wall_ms is not None}
+    return _KEEP_SEEN, (_json(seen),)
 
 
 def keep_inventory(node: Node) -> Statement:
     """The inventory, as it came."""
-    return "UPDATE nodes SET inventory = ? WHERE node_id = ?", (node.inventory, node.node_id)
-
-
-def keep_life(node: Node) -> Statement:
-    """The state, and when the node was last seen."""
-    liveness = node.liveness
     return (
-        "UPDATE nodes SET seen_wall_ms = ?, state = ?, reason = ?, since_wall_ms = ?"
-        " WHERE node_id = ?",
-        (node.seen_wall_ms, liveness.state, liveness.reason, node.since_wall_ms, node.node_id),
+        "INSERT OR REPLACE INTO inventories SELECT node_id, ? FROM nodes WHERE node_id = ?",
+        (node.inventory, node.node_id),
     )
 
 
-def delete(node: Node) -> Statement:
+def delete(node: Node) -> tuple[Statement, ...]:
     """A node that is known no more."""
-    return "DELETE FROM nodes WHERE node_id = ?", (node.node_id,)
+    node_id = (node.node_id,)
+    return (
+        ("DELETE FROM nodes WHERE node_id = ?", node_id),
+        ("DELETE FROM seen WHERE node_id = ?", node_id),
+        ("DELETE FROM inventories WHERE node_id = ?", node_id),
+    )
 
 
 def read(row: sqlite3.Row, now_s: float, now_wall_ms: int) -> Node:
@@ -78,24 +111,42 @@ def read(row: sqlite3.Row, now_s: float, now_wall_ms: int) -> Node:
     return node
 
 
+def _kept(node: Node) -> tuple[str | int | dict[str, str], ...]:
+    liveness = node.liveness
+    return (
+        node.node_id,
+        node.labels,  # SQLite gives its text back
+        node.note,
+        node.address,
+        node.agent_version,
+        liveness.state,
+        liveness.reason,
+        node.since_wall_ms,
+    )
+
+
+def _json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
 class Unsaved:
     """Nodes whose rows are no longer true, by what is not: the size of the fleet at most, however
     often they change while the disk takes nothing."""
 
     def __init__(self) -> None:
-        self.described: dict[str, Node] = {}
+        self.rows: dict[str, Node] = {}
         self.inventories: dict[str, Node] = {}
-        self.lives: dict[str, Node] = {}
+        self.seen: dict[str, Node] = {}
 
     def __repr__(self) -> str:
         return f"<Unsaved {len(self)}>"
 
     def __len__(self) -> int:
-        return len(self.described) + len(self.inventories) + len(self.lives)
+        return len(self.rows) + len(self.inventories) + len(self.seen)
 
     def discard(self, node_id: str) -> None:
         """The node has been forgotten."""
-        for nodes in (self.described, self.inventories, self.lives):
+        for nodes in (self.rows, self.inventories, self.seen):
             nodes.pop(node_id, None)
 
     def take(self, limit: int) -> "Unsaved":
@@ -113,12 +164,14 @@ class Unsaved:
             nodes.update(returned)
 
     def statements(self) -> Iterator[Statement]:
-        """What makes the rows true."""
-        yield from map(describe, self.described.values())
+        """What makes the rows true. With a node's state goes when it was last seen."""
+        if self.rows:
+            yield keep(self.rows.values())
         yield from map(keep_inventory, self.inventories.values())
-        yield from map(keep_life, self.lives.values())
+        if self.rows or self.seen:
+            yield keep_seen(chain(self.rows.values(), self.seen.values()))
 
     def _pairs(self, other: "Unsaved") -> Iterator[tuple[dict[str, Node], dict[str, Node]]]:
-        yield self.described, other.described
+        yield self.rows, other.rows
         yield self.inventories, other.inventories
-        yield self.lives, other.lives
+        yield self.seen, other.seen

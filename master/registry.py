@@ -28,7 +28,7 @@ SEEN_EVERY_S: Final = 30.0
 """How stale "last seen" may be after a crash of the master."""
 
 SAVED_AT_ONCE: Final = 2_000
-"""Statements in one commit: a large fleet's do not keep an operator's order waiting."""
+"""Nodes in one commit: a large fleet's do not keep an operator's order waiting."""
 
 
 _PASSING: Final = frozenset({State.JOINING, State.AWAITED})
@@ -78,7 +78,7 @@ class Registry:
 
     def load(self, now_s: float) -> None:
         """Takes up the nodes of earlier starts; those that should live are awaited."""
-        for row in self._store.load("SELECT * FROM nodes"):
+        for row in self._store.load(node_rows.LOAD):
             node = node_rows.read(row, now_s, self._context.wall_ms())
             self._told[node.node_id] = State(row["state"])
             self._keep(node)
@@ -142,7 +142,7 @@ class Registry:
         self._feed.info_changed(node.node_id)
         self._feed.vitals_changed(node.node_id)
 
-    def forget(self, node: Node) -> Statement:
+    def forget(self, node: Node) -> tuple[Statement, ...]:
         """The node is known no more; returns what drops it from the store."""
         self._nodes.pop(node.node_id, None)
         self._names.pop(node.name, None)
@@ -168,7 +168,7 @@ class Registry:
 
     def info_changed(self, node: Node) -> None:
         """Something that changes rarely has changed."""
-        self._unsaved.described[node.node_id] = node
+        self._unsaved.rows[node.node_id] = node
         self._feed.info_changed(node.node_id)
 
     def inventory_changed(self, node: Node) -> None:
@@ -200,7 +200,7 @@ class Registry:
 
     def _take_seen(self) -> None:
         seen, self._seen = self._seen, {}
-        self._unsaved.lives |= seen
+        self._unsaved.seen |= seen
 
     async def _save_changes(self) -> bool:
         while self._unsaved:
@@ -230,7 +230,7 @@ class Registry:
         node = self._nodes[node_id]
         node.liveness = after
         node.since_wall_ms = self._context.wall_ms()
-        self._unsaved.lives[node_id] = node
+        self._unsaved.rows[node_id] = node
         self._feed.vitals_changed(node_id)
         if after.state in _PASSING:
             return  # a step on the way to up: not worth an event of its own

@@ -246,7 +246,7 @@ class Requests:
         if request.note is not None:
             node.note = clean(request.note)
         self._registry.info_changed(node)
-        await self._context.store.write(node_rows.describe(node))
+        await self._context.store.write(node_rows.keep([node]))
         return m.Done(request.request, node.name)
 
     async def _revoke(self, number: int, node: Node) -> m.Done:
@@ -259,18 +259,20 @@ class Requests:
             self._end_agent(node, m.Parting.REVOKED, "revoked by the operator")
             self._registry.apply(node, Revoked(), trio.current_time())
             self._context.audit.record("revoked", identity=node.node_id, name=node.name)
-        await self._confirm(update_identity(identity), node_rows.keep_life(node))
+        await self._confirm(
+            update_identity(identity), node_rows.keep([node]), node_rows.keep_seen([node])
+        )
         return m.Done(number, node.name)
 
     async def _forget(self, number: int, node: Node) -> m.Done:
         self._enrolment.identities.drop(node.node_id)
         self._end_agent(node, m.Parting.REVOKED, "forgotten by the operator")
-        statement = self._registry.forget(node)
+        statements = self._registry.forget(node)
         self._forget_past(node.node_id)
         self._context.events.record("forgotten", node_id=node.node_id, name=node.name)
         self._context.audit.record("forgotten", identity=node.node_id, name=node.name)
         await self._confirm(
-            statement, ("DELETE FROM identities WHERE identity = ?", (node.node_id,))
+            *statements, ("DELETE FROM identities WHERE identity = ?", (node.node_id,))
         )
         return m.Done(number, node.name)
 

@@ -7,11 +7,14 @@ written later is kept (bounded, the oldest dropped and counted) and tried again.
 """
 
 import logging
+import re
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import resources
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
@@ -19,7 +22,13 @@ import trio
 
 from shared.errors import HeartlineError, UserError
 
-SCHEMA_STEPS: Final = ("schema.sql", "schema_2.sql", "schema_3.sql", "schema_4.sql")
+SCHEMA_STEPS: Final = (
+    "schema.sql",
+    "schema_2.sql",
+    "schema_3.sql",
+    "schema_4.sql",
+    "schema_5.sql",
+)
 """What each version of the schema added, from the first on. A new database is made as old ones are
 brought up to date."""
 
@@ -28,6 +37,9 @@ LATER_S: Final = 0.5
 LATER_LIMIT: Final = 50_000
 """Statements kept while the disk refuses them: some 20 MB."""
 
+ROWS_AT_ONCE: Final = 100
+"""Rows in one statement: their values are fewer than any SQLite takes."""
+
 RETRY_S: Final = 5.0
 """Until a disk that has refused something is asked again, unless somebody else asks earlier."""
 
@@ -35,6 +47,9 @@ IN_MEMORY: Final = Path(":memory:")
 
 Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 Result = TypeVar("Result")
+
+_INSERT: Final = re.compile(r"(INSERT .+ VALUES )(\(\?(?:, \?)*\))")
+"""A statement that adds one row, all of it parameters."""
 
 _BUGS: Final = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
 """Not the disk's doing: the same statement would fail for ever."""
@@ -188,7 +203,7 @@ class Store:
         batch.is_settled = True
         try:
             with trio.CancelScope(shield=True):
-                await self._run_sync(partial(self._apply, (*later, *batch.statements)))
+                await self._run_sync(partial(self._apply, chain(later, batch.statements)))
         except sqlite3.Error as error:
             batch.error = f"{self.path}: {error}"
             self._is_refusing = True
@@ -214,8 +229,30 @@ class Store:
         connection = self._connection
         connection.execute("BEGIN IMMEDIATE")
         with connection:  # commits, or rolls back whatever was raised, by the commit too
-            for statement, parameters in statements:
+            for statement, parameters in _fewer(statements):
                 connection.execute(statement, parameters)
+
+
+def _fewer(statements: Iterable[Statement]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """The same changes in the same order: rows that go into a table one after the other go into it
+    together.
+
+    For each statement lets go of the interpreter's lock and waits to get it back, which takes
+    milliseconds while the first thread is busy, and the disk's lock is held all the while.
+    """
+    for statement, several in groupby(statements, itemgetter(0)):
+        rows = [parameters for _, parameters in several]
+        insert = _INSERT.fullmatch(statement)
+        if insert is None:
+            yield from ((statement, parameters) for parameters in rows)
+            continue
+        beginning, row = insert.groups()
+        # What one statement of many rows has done is never undone apart from the rest of its
+        # commit. Unless SQLite is told so, it keeps a copy of every page that each of them changes.
+        beginning = beginning.replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
+        for begin in range(0, len(rows), ROWS_AT_ONCE):
+            part = rows[begin : begin + ROWS_AT_ONCE]
+            yield beginning + ", ".join([row] * len(part)), [*chain.from_iterable(part)]
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -184,4 +184,4 @@ def _rows(
     node = Node(agent.node_id, name, Liveness(State.NEVER_SEEN, 0.0), wall_ms)
     node.address = f"{agent.address}:1"
     yield node_rows.insert(node)
-    yield node_rows.describe(node)
+    yield node_rows.keep([node])

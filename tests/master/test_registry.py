@@ -1,20 +1,24 @@
 """The registry: names, what survives a restart, and what happens to those who are forgotten."""
 
+import sqlite3
 from collections.abc import Generator
+from contextlib import closing
+from importlib import resources
 from pathlib import Path
 
 import pytest
 import trio
-from trio.testing import MockClock
+from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master import registry as registry_module
 from master.node import Node
 from master.registry import NoSuchNodeError, Registry
-from master.store import RETRY_S, Store
+from master.store import IN_MEMORY, RETRY_S, SCHEMA_STEPS, Store
 from shared import messages as m
 from shared.inventory import Inventory
 from shared.liveness import AWAITED_S, BeatArrived, Joined, LinkBroke, Revoked, SaidGoodbye, State
-from tests.master.assembled import assembled, memory_store, virtual_wall_ms
+from tests.master.assembled import assembled, inline, memory_store, virtual_wall_ms
+from tests.master.disks import Disk
 from tests.master.test_store import full
 
 BEAT = BeatArrived(0.0, 5.0, 5.0)
@@ -167,9 +171,37 @@ async def test_inventory_that_cannot_be_read_any_more_is_asked_for_again_not_fat
 ) -> None:
     async with assembled(tmp_path, store=store) as master:
         await add(master.registry, store, "aa11", "web")
-        await store.write(("UPDATE nodes SET inventory = ?", (b"\xc1 damaged",)))
+        await store.write(("INSERT INTO inventories VALUES (?, ?)", ("aa11", b"\xc1 damaged")))
     async with assembled(tmp_path, store=store) as master:
         assert master.node("web").inventory is None
+
+
+async def test_what_an_earlier_version_stored_of_nodes_is_taken_over(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    path = tmp_path / "master.db"
+    packed = m.encode_body(Inventory("h", "Debian", "", "", "", "", "", 0))
+    steps = [resources.files("master").joinpath(name) for name in SCHEMA_STEPS[:4]]
+    with closing(sqlite3.connect(path)) as earlier:
+        earlier.executescript("".join(step.read_text("utf-8") for step in steps))
+        earlier.executemany(
+            "INSERT INTO nodes (node_id, name, note, first_seen_wall_ms, seen_wall_ms, state,"
+            " since_wall_ms, inventory) VALUES (?, ?, 'by the window', 1, ?, ?, 2, ?)",
+            [
+                ("aa11", "web", 5_000, "left", packed),
+                ("bb22", "db", None, "never-seen", None),
+                ("cc33", "old", 7_000, "left", None),
+            ],
+        )
+        earlier.execute("PRAGMA user_version = 4")
+        earlier.commit()
+    store = Store.open(path, inline)
+    async with assembled(tmp_path, store=store) as master:
+        web, db, old = (master.node(name) for name in ("web", "db", "old"))
+        assert [node.seen_wall_ms for node in (web, db, old)] == [5_000, None, 7_000]
+        assert [node.inventory for node in (web, db, old)] == [packed, None, None]
+        assert (web.os, web.note, web.liveness.state) == ("Debian", "by the window", State.LEFT)
+    store.close()
 
 
 async def test_certificate_s_end_is_known_after_a_restart(
@@ -190,6 +222,10 @@ def stored(store: Store, what: str) -> list[object]:
     return [row[what] for row in store.load(f"SELECT {what} FROM nodes ORDER BY name")]
 
 
+def stored_seen(store: Store) -> dict[str, int]:
+    return {row["node_id"]: row["wall_ms"] for row in store.load("SELECT * FROM seen")}
+
+
 async def test_state_is_stored_within_a_second_and_last_seen_within_half_a_minute(
     tmp_path: Path, autojump_clock: MockClock, store: Store
 ) -> None:
@@ -203,9 +239,48 @@ async def test_state_is_stored_within_a_second_and_last_seen_within_half_a_minut
             master.registry.apply(node, BEAT, trio.current_time())
             master.registry.seen(node, trio.current_time())
             await trio.sleep(4.9)
-        (seen_ms,) = stored(store, "seen_wall_ms")
-        assert isinstance(seen_ms, int)
-        assert seen_ms >= began_ms
+        assert stored_seen(store)["aa11"] >= began_ms
+
+
+async def test_change_of_state_stores_when_the_node_was_last_seen(
+    tmp_path: Path, autojump_clock: MockClock, store: Store
+) -> None:
+    async with assembled(tmp_path, store=store) as master:
+        node = await add(master.registry, store, "aa11", "web")
+        master.registry.apply(node, BEAT, trio.current_time())
+        for _ in range(4):
+            await trio.sleep(1)
+            master.registry.seen(node, trio.current_time())
+        assert stored_seen(store) == {}
+        master.registry.apply(node, LinkBroke("link reset"), trio.current_time())
+        await trio.sleep(1)
+        assert stored(store, "state") == ["lost"]
+        assert stored_seen(store) == {"aa11": node.seen_wall_ms}
+
+
+async def test_fleet_is_stored_in_few_statements(
+    tmp_path: Path, autojump_clock: MockClock, store: Store
+) -> None:
+    async with assembled(tmp_path, store=store) as master:
+        nodes = [
+            await add(master.registry, store, f"{each:04}", f"web-{each}") for each in range(300)
+        ]
+        for node in nodes:
+            node.labels, node.note = {"rack": "\u00b5 'seven'"}, 'by the "window" \\'
+            node.address, node.agent_version = f"192.0.2.1:{node.node_id}", "0.1.0"
+            master.registry.info_changed(node)
+            master.registry.apply(node, BEAT, trio.current_time())
+            master.registry.seen(node, trio.current_time())
+        await store.flush()
+        executed = list[str]()
+        store._connection.set_trace_callback(executed.append)
+        assert await master.registry.save()
+        store._connection.set_trace_callback(None)
+        assert len(executed) == 4  # with the two that begin and end a commit
+        assert len(stored_seen(store)) == 300
+        before = [node.info() for node in nodes]
+    async with assembled(tmp_path, store=store) as master:
+        assert [node.info() for node in master.registry] == before
 
 
 async def test_changes_wait_for_a_full_disk_as_nodes_not_as_statements(
@@ -251,10 +326,16 @@ async def test_large_fleet_is_saved_in_several_commits(
         assert await master.registry.save()
         assert stored(store, "state") == ["up"] * 20
         assert stored(store, "note") == [str(number) for number in range(20)]
-        assert max(commits) <= 7
+        assert len(commits) == 3
 
 
 # --- forgotten -----------------------------------------------------------------------------------
+
+
+def everything(store: Store) -> list[str]:
+    """The tables in which something is stored of nodes."""
+    tables = ("nodes", "seen", "inventories")
+    return [table for table in tables if store.load(f"SELECT 1 FROM {table}")]
 
 
 async def test_forgotten_node_leaves_nothing_behind_and_its_name_is_free(
@@ -263,14 +344,47 @@ async def test_forgotten_node_leaves_nothing_behind_and_its_name_is_free(
     async with assembled(tmp_path, store=store) as master:
         registry = master.registry
         node = await add(registry, store, "aa11", "web")
+        inventory = Inventory("h", "Debian", "", "", "", "", "", 0)
+        node.take_inventory(m.encode_body(inventory), inventory)
+        registry.inventory_changed(node)
         registry.apply(node, BEAT, trio.current_time())
+        registry.seen(node, trio.current_time())
+        await registry.save()
+        assert everything(store) == ["nodes", "seen", "inventories"]
+        registry.seen(node, trio.current_time())
         registry.info_changed(node)
-        await store.write(registry.forget(node))
+        await store.write(*registry.forget(node))
         assert len(registry) == 0
         assert registry.free_name("web") == "web"
         await trio.sleep(100)
         assert await master.changes_of("web") == ["up"]
-        assert stored(store, "name") == []
+        assert everything(store) == []
+
+
+async def test_node_that_is_forgotten_while_it_is_being_saved_stays_forgotten(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    disk = Disk()
+    store = Store.open(IN_MEMORY, disk.run)
+    async with assembled(tmp_path, store=store) as master:
+        registry = master.registry
+        node = await add(registry, store, "aa11", "web")
+        inventory = Inventory("h", "Debian", "", "", "", "", "", 0)
+        node.take_inventory(m.encode_body(inventory), inventory)
+        registry.inventory_changed(node)
+        registry.seen(node, trio.current_time())
+        disk.stall()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(registry.save)
+            await wait_all_tasks_blocked()
+            disk.refuse()
+            statements = registry.forget(node)
+            disk.go_on()
+        disk.recover()
+        await store.write(*statements)
+        assert await registry.save()
+        assert everything(store) == []
+    store.close()
 
 
 async def test_whatever_happens_to_a_node_after_it_was_forgotten_is_ignored(
@@ -279,14 +393,14 @@ async def test_whatever_happens_to_a_node_after_it_was_forgotten_is_ignored(
     async with assembled(tmp_path, store=store) as master:
         registry = master.registry
         node = await add(registry, store, "aa11", "web")
-        await store.write(registry.forget(node))
+        await store.write(*registry.forget(node))
         registry.apply(node, BEAT, trio.current_time())
         registry.seen(node, trio.current_time())
         registry.info_changed(node)
         registry.inventory_changed(node)
         registry.vitals_changed(node)
         await trio.sleep(40)
-        assert stored(store, "name") == []
+        assert everything(store) == []
         assert await master.events() == []
 
 
@@ -295,7 +409,7 @@ async def test_node_of_another_object_with_the_same_id_is_not_this_one(
 ) -> None:
     async with assembled(tmp_path, store=store) as master:
         old = await add(master.registry, store, "aa11", "web")
-        await store.write(master.registry.forget(old))
+        await store.write(*master.registry.forget(old))
         new = await add(master.registry, store, "aa11", "web")
         master.registry.apply(old, BEAT, trio.current_time())
         assert new.liveness.state is State.NEVER_SEEN

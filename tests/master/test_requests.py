@@ -118,7 +118,7 @@ async def test_labels_and_note_are_set_and_on_disk_before_it_is_confirmed(
         assert (await client.ask(order, m.Done)).text == "web"
         await client.ask(m.SetLabels(2, "web", {"rack": "8"}, ("old", "absent")), m.Done)
         (row,) = master.store.load("SELECT labels, note FROM nodes WHERE name = 'web'")
-        assert (row["labels"], row["note"]) == ('{"rack": "8"}', "by the window")
+        assert (row["labels"], row["note"]) == ('{"rack":"8"}', "by the window")
         info = (await client.ask(m.GetNode(3, "web"), m.NodeDetail)).info
         assert (info.labels, info.note) == ({"rack": "8"}, "by the window")
 
@@ -231,7 +231,7 @@ async def test_node_whose_session_was_just_given_up_can_be_forgotten(
         node = master.node("web")
         assert node.session is not None
         node.session.end(m.Parting.SILENT, "nothing was heard")
-        await master.store.write(master.registry.forget(node))
+        await master.store.write(*master.registry.forget(node))
         await trio.sleep(10)
         assert len(master.sessions.roster) == 0
 

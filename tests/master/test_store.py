@@ -21,6 +21,7 @@ from master.store import (
     LATER_LIMIT,
     LATER_S,
     RETRY_S,
+    ROWS_AT_ONCE,
     SCHEMA_STEPS,
     SCHEMA_VERSION,
     Statement,
@@ -82,6 +83,56 @@ BIG = "x" * 100_000
 
 
 # --- writing -------------------------------------------------------------------------------------
+
+
+@contextmanager
+def executed(store: Store) -> Generator[list[str]]:
+    """The beginnings of what SQLite is told meanwhile."""
+    statements = list[str]()
+    store._connection.set_trace_callback(lambda each: statements.append(each[:6]))
+    yield statements
+    store._connection.set_trace_callback(None)
+
+
+@pytest.mark.parametrize("rows", [1, ROWS_AT_ONCE, 2 * ROWS_AT_ONCE + 1])
+async def test_rows_that_follow_each_other_into_a_table_are_few_statements(rows: int) -> None:
+    store = memory_store()
+    insert = "INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?)"
+    with executed(store) as statements:
+        await store.write(
+            *((insert, (bytes([each]), b"", "agent", each, 0, 1, 0)) for each in range(rows))
+        )
+    assert statements == ["BEGIN ", *["INSERT"] * -(-rows // ROWS_AT_ONCE), "COMMIT"]
+    stored = store.load("SELECT created_wall_ms FROM tokens ORDER BY token_id")
+    assert [row["created_wall_ms"] for row in stored] == list(range(rows))
+    store.close()
+
+
+async def test_rows_are_written_in_the_order_in_which_they_came() -> None:
+    store = memory_store()
+    insert = "INSERT OR REPLACE INTO runs VALUES (?, ?, ?)"
+    await store.write(
+        (insert, ("web", "first", 1)),
+        (insert, ("web", "second", 2)),
+        (insert, ("db", "first", 1)),
+        ("DELETE FROM runs WHERE node_id = ?", ("db",)),
+        (insert, ("old", "first", 1)),
+        ("UPDATE runs SET boot_id = ? WHERE node_id = ?", ("last", "old")),
+    )
+    rows = store.load("SELECT * FROM runs ORDER BY node_id")
+    assert [tuple(row) for row in rows] == [("old", "last", 1), ("web", "second", 2)]
+    store.close()
+
+
+async def test_one_row_that_is_not_taken_takes_the_others_of_its_commit_with_it() -> None:
+    store = memory_store()
+    insert = "INSERT INTO master_lives VALUES (?, ?, ?, ?)"
+    await store.write((insert, (7, 1, 1, 0)))
+    with pytest.raises(sqlite3.IntegrityError):
+        await store.write(event(1), *((insert, (each, 1, 1, 0)) for each in range(6, 9)))
+    assert [row["number"] for row in store.load("SELECT number FROM master_lives")] == [7]
+    assert numbers(store) == []
+    store.close()
 
 
 async def test_what_was_written_is_there_after_a_restart(tmp_path: Path) -> None:

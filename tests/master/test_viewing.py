@@ -110,7 +110,7 @@ async def test_viewer_gets_the_fleet_and_then_every_change(
         master.registry.info_changed(nodes[2])
         fleet.apply(await client.until(m.Delta))
         assert fleet.is_current(master)
-        await master.store.write(master.registry.forget(nodes[0]))
+        await master.store.write(*master.registry.forget(nodes[0]))
         fleet.apply(await client.until(m.Delta))
         assert len(fleet.infos) == 2
         assert fleet.is_current(master)
