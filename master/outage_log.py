@@ -2,6 +2,7 @@
 there yet."""
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Final, TypeVar
 
 from msgspec.structs import replace
@@ -77,9 +78,8 @@ class OutageLog:
         """Stores everything; False, and the rest stays unsaved, when the disk refuses."""
         while self._rows or self._processes or self._forgotten:
             forgotten, self._forgotten = self._forgotten, []
-            rows = {number: self._rows[number] for number in list(self._rows)[:SAVED_AT_ONCE]}
-            node_ids = list(self._processes)[: SAVED_AT_ONCE - len(rows)]
-            processes = {node_id: self._processes[node_id] for node_id in node_ids}
+            rows = dict(islice(self._rows.items(), SAVED_AT_ONCE))
+            processes = dict(islice(self._processes.items(), SAVED_AT_ONCE - len(rows)))
             try:
                 await self._context.store.write(
                     *forgotten,
