@@ -10,7 +10,7 @@ from shared.messages import FamilySample, NodeInfo, NodeVitals, TimeToDetect, Tr
 from shared.text import NAME_LIMIT_CHARACTERS
 
 if TYPE_CHECKING:
-    from master.sessions import AgentSession
+    from master.agent_session import AgentSession
 
 NIL: Final = msgspec.Raw(b"\xc0")
 """MessagePack's nil: no beat yet, no inventory yet."""

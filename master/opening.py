@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from master.agent_session import AgentSession
 from master.door import Established
 from master.enrolment import protocol_of, update_identity
 from master.identities import AGENT, VIEWER, Admitted, Identity, Refused, Verdict
 from master.session import MasterLink
-from master.sessions import AgentSession
 from master.store import StoreError
 from master.viewing import ViewerSession
 from shared import VERSION

@@ -9,7 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from master.sessions import AgentSession
+from master.agent_session import AgentSession
 from master.viewing import ViewerSession
 from shared import messages as m
 from tests.master.assembled import Assembled, assembled, beat

@@ -12,12 +12,12 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master import session as session_module
 from master import sessions as sessions_module
+from master.agent_session import SHUNNED_S
 from master.door import Established
 from master.identities import Identity
 from master.ingest import clean_inventory
 from master.opening import Peer
 from master.session import BYTES_PER_WINDOW, MESSAGES_PER_WINDOW, WINDOW_S
-from master.sessions import SHUNNED_S
 from master.store import StoreError
 from shared import messages as m
 from shared.certificates import new_key_and_request, read_peer

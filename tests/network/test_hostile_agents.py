@@ -16,9 +16,9 @@ import psutil
 import pytest
 import trio
 
+from master.agent_session import AgentSession
 from master.node import FAMILIES_LIMIT
 from master.opening import Peer
-from master.sessions import AgentSession
 from shared import messages as m
 from shared.certificates import new_key_and_request, read_peer
 from shared.connection import PIECE_BYTES
