@@ -10,8 +10,8 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from master import agent_session as agent_session_module
 from master import session as session_module
-from master import sessions as sessions_module
 from master.agent_session import SHUNNED_S
 from master.door import Established
 from master.identities import Identity
@@ -257,7 +257,7 @@ async def test_inventory_that_is_known_to_the_byte_is_not_read_again(
         read.append(packed)
         return clean_inventory(packed)
 
-    monkeypatch.setattr(sessions_module, "clean_inventory", noting)
+    monkeypatch.setattr(agent_session_module, "clean_inventory", noting)
     async with assembled(tmp_path) as master:
         peer = await master.enrol("web")
         for system in ("Debian", "Debian", "Fedora"):
