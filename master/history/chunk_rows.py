@@ -2,12 +2,13 @@
 
 import logging
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from master.history import marked
 from master.history.database import insert, numbers_in
 from master.history.family_chunks import KeptFamily, pack_families
-from master.history.marked import Marked
+from master.history.marked import Part
 from master.history.tiers import SAMPLES
 
 _log: Final = logging.getLogger(__name__)
@@ -49,13 +50,13 @@ class DamagedRow(NamedTuple):
     body: bytes
 
 
-def sample_row(node: int, from_ms: int, marked: Marked, *, is_open: bool) -> ChunkRow:
-    """Samples of one window as a row."""
-    at_ms = marked.samples.at_ms
-    marks, body = marked.pack()
-    return ChunkRow(
-        node, SAMPLES.tier_ms, from_ms, is_open, int(at_ms[0]), int(at_ms[-1]), marks, body
-    )
+def sample_rows(parts: Sequence[Part], *, is_open: bool) -> list[ChunkRow]:
+    """Each of these as a row."""
+    packed = marked.pack([part.marked for part in parts])
+    return [
+        ChunkRow(part.node, SAMPLES.tier_ms, part.from_ms, is_open, *part.span_ms(), *columns)
+        for part, columns in zip(parts, packed, strict=True)
+    ]
 
 
 def family_row(node: int, from_ms: int, kept: Iterable[KeptFamily], *, is_open: bool) -> FamilyRow:

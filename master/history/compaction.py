@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from master.history import chunk_rows, instant_rows, known_rows, marked, stretch_rows
 from master.history.chunk_rows import ChunkRow, DamagedRow, FamilyRow
 from master.history.database import insert, numbers_in
@@ -25,8 +27,8 @@ from master.history.journal import (
     unpack_entries,
     unpack_families,
 )
-from master.history.marked import Marked
-from master.history.stretches import Stretch, stretches_of
+from master.history.marked import Marked, Part
+from master.history.stretches import Seen, Stretch, stretches_of
 from master.history.tiers import SAMPLES
 
 SLICE_ROWS: Final = 1_200
@@ -44,10 +46,6 @@ class Compaction:
     families: list[FamilyRow] = field(default_factory=list[FamilyRow])
     instants: list[InstantRow] = field(default_factory=list[InstantRow])
     stretches: dict[int, list[Stretch]] = field(default_factory=dict[int, list[Stretch]])
-    sequences: dict[tuple[int, int], list[int]] = field(
-        default_factory=dict[tuple[int, int], list[int]]
-    )
-    """By node and run."""
     last_ms: dict[int, int] = field(default_factory=dict[int, int])
     """By node, when the last of its samples was taken."""
     damaged: list[DamagedRow] = field(default_factory=list[DamagedRow])
@@ -142,22 +140,26 @@ def _encode_samples(compaction: Compaction, entries: list[Entry]) -> None:
     if not entries:
         return
     by_node = list(marked.by_node(entries))
-    for node, each in by_node:
-        _note(compaction, node, each)
-        for from_ms, part in each.windows(SAMPLES.window_ms):
-            compaction.chunks.append(chunk_rows.sample_row(node, from_ms, part, is_open=True))
-    compaction.instants = instant_rows.encode(by_node)
+    compaction.last_ms = {node: int(each.samples.at_ms[-1]) for node, each in by_node}
+    compaction.stretches = _stretches(by_node)
+    parts = [
+        Part(node, *window) for node, each in by_node for window in each.windows(SAMPLES.window_ms)
+    ]
+    compaction.chunks = chunk_rows.sample_rows(parts, is_open=True)
+    compaction.instants = instant_rows.encode(parts)
 
 
-def _note(compaction: Compaction, node: int, each: Marked) -> None:
-    samples, marks = each.samples, each.marks
-    compaction.last_ms[node] = int(samples.at_ms[-1])
-    compaction.stretches[node] = stretches_of(
-        samples.run, samples.sequence, samples.at_ms, marks.period_ms, marks.is_late
+def _stretches(by_node: list[tuple[int, Marked]]) -> dict[int, list[Stretch]]:
+    samples, marks = [each.samples for _, each in by_node], [each.marks for _, each in by_node]
+    seen = Seen(
+        np.concatenate([np.full(len(each), node) for node, each in by_node]),
+        np.concatenate([each.run for each in samples]),
+        np.concatenate([each.sequence for each in samples]),
+        np.concatenate([each.at_ms for each in samples]),
+        np.concatenate([each.period_ms for each in marks]),
+        np.concatenate([each.is_late for each in marks]),
     )
-    numbers = zip(samples.run.tolist(), samples.sequence.tolist(), strict=True)
-    for run, sequence in numbers:
-        compaction.sequences.setdefault((node, run), []).append(sequence)
+    return stretches_of(seen)
 
 
 def _encode_families(compaction: Compaction, entries: Iterable[FamilyEntry]) -> None:
@@ -172,16 +174,18 @@ def _encode_families(compaction: Compaction, entries: Iterable[FamilyEntry]) -> 
 
 
 def _write_known(connection: sqlite3.Connection, compaction: Compaction) -> None:
+    runs = {each.run for stretches in compaction.stretches.values() for each in stretches}
     boots = dict[int, str](
         connection.execute(
             "SELECT number, boot_id FROM runs WHERE number IN (SELECT value FROM json_each(?))",
-            (numbers_in({run for _, run in compaction.sequences}),),
+            (numbers_in(runs),),
         ).fetchall()
     )
-    by_boot = defaultdict[tuple[int, str], list[int]](list)
-    for (node, run), sequences in compaction.sequences.items():
-        if run in boots:
-            by_boot[node, boots[run]] += sequences
+    by_boot = defaultdict[tuple[int, str], list[Stretch]](list)
+    for node, stretches in compaction.stretches.items():
+        for each in stretches:
+            if each.run in boots:
+                by_boot[node, boots[each.run]].append(each)
     before = {
         (node, boot_id): (last_ms, packed)
         for node, boot_id, last_ms, packed in connection.execute(
@@ -191,13 +195,13 @@ def _write_known(connection: sqlite3.Connection, compaction: Compaction) -> None
         )
     }
     rows = list[tuple[int, str, int, bytes]]()
-    for key, sequences in by_boot.items():
+    for key, stretches in by_boot.items():
         last_ms, whole = compaction.last_ms[key[0]], Intervals()
         if key in before:
             before_ms, packed = before[key]
             last_ms = max(last_ms, before_ms)
             whole = known_rows.read(connection, *key, packed)
-        for sequence in sequences:
-            whole.add(sequence)
+        for each in stretches:
+            whole.add_range(each.first, each.last)
         rows.append((*key, last_ms, known_rows.pack(whole)))
     insert(connection, "INSERT OR REPLACE INTO known", rows)

@@ -11,7 +11,7 @@ from master.history import stretch_rows
 from master.history.journal import Keys
 from master.history.journal_reading import keys_of
 from master.history.ledger import Account
-from master.history.stretches import Loss, Stretch, joined, stretches_of
+from master.history.stretches import Loss, Seen, Stretch, joined, stretches_of
 
 
 def accounts(
@@ -54,10 +54,4 @@ def _by_node(rows: list[Keys]) -> dict[int, list[Stretch]]:
         np.concatenate([np.array(column) for column in columns])
         for columns in zip(*rows, strict=True)
     )
-    order = np.argsort(node, kind="stable")
-    columns = [column[order] for column in (run, sequence, at_ms, period_ms, is_late)]
-    bounds = np.flatnonzero(np.diff(node[order].astype(np.int64), prepend=-1, append=-1))
-    return {
-        int(node[order[first]]): stretches_of(*(column[first:end] for column in columns))
-        for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)
-    }
+    return stretches_of(Seen(node.astype(np.int64), run, sequence, at_ms, period_ms, is_late))

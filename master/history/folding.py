@@ -16,7 +16,7 @@ from master.history.codec import ChunkError, decode_rollup, encode_rollup
 from master.history.family_chunks import WINDOW_MS as FAMILY_WINDOW_MS
 from master.history.family_chunks import KeptFamily, unpack_families
 from master.history.journal import BLOCK, SHARDS
-from master.history.marked import Marked
+from master.history.marked import Marked, Part
 from master.history.rollup import Rollup, merge, roll_up
 from master.history.tiers import SAMPLES, TIERS, Tier, coarser
 
@@ -135,10 +135,8 @@ def _fold_samples(connection: sqlite3.Connection, folding: Folding, window: Wind
         if is_open:
             new.append(roll_up(part.samples, bucket_ms))
     if parts:
-        whole = marked.joined(parts)
-        folding.chunks.append(
-            chunk_rows.sample_row(window.node, window.from_ms, whole, is_open=False)
-        )
+        whole = Part(window.node, window.from_ms, marked.joined(parts))
+        folding.chunks += chunk_rows.sample_rows([whole], is_open=False)
     _pass_on(folding, window, SAMPLES, new)
 
 

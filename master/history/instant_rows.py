@@ -7,7 +7,7 @@ leads from its number to it any more.
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from master.history import database
 from master.history.codec import ChunkError
 from master.history.instants import STEP_MS, Instant, Steps, read_instant, read_nodes
-from master.history.marked import Marked
+from master.history.marked import Part
 from master.history.tiers import SAMPLES
 
 
@@ -29,21 +29,22 @@ class InstantRow(NamedTuple):
     body: bytes
 
 
-def encode(compacted: Iterable[tuple[int, Marked]]) -> list[InstantRow]:
-    """What has been compacted of the nodes of one shard, each with its number, as rows."""
-    windows: defaultdict[int, list[tuple[int, Marked]]] = defaultdict(list)
-    for node, marked in compacted:
-        for from_ms, part in marked.windows(SAMPLES.window_ms):
-            windows[from_ms].append((node, part))
-    rows: list[InstantRow] = []
-    for parts in windows.values():
-        first_ms = min(int(part.samples.at_ms[0]) for _, part in parts) // STEP_MS * STEP_MS
-        last_ms = max(int(part.samples.at_ms[-1]) for _, part in parts) // STEP_MS * STEP_MS
-        steps = Steps(first_ms, (last_ms - first_ms) // STEP_MS + 1)
-        for node, part in parts:
-            steps.add(node, part.samples, part.marks.period_ms)
-        rows.append(InstantRow(first_ms, last_ms, steps.encode()))
-    return rows
+def encode(parts: Iterable[Part]) -> list[InstantRow]:
+    """What has been compacted of the nodes of one shard, as rows."""
+    windows: defaultdict[int, list[Part]] = defaultdict(list)
+    for part in parts:
+        windows[part.from_ms].append(part)
+    return [_row(each) for each in windows.values()]
+
+
+def _row(parts: Sequence[Part]) -> InstantRow:
+    spans = [part.span_ms() for part in parts]
+    first_ms = min(first for first, _ in spans) // STEP_MS * STEP_MS
+    last_ms = max(last for _, last in spans) // STEP_MS * STEP_MS
+    steps = Steps(first_ms, (last_ms - first_ms) // STEP_MS + 1)
+    for part in parts:
+        steps.add(part.node, part.marked.samples, part.marked.marks.period_ms)
+    return InstantRow(first_ms, last_ms, steps.encode())
 
 
 def insert(connection: sqlite3.Connection, rows: Iterable[InstantRow]) -> None:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from master.history.bits import Uint64
 from master.history.codec import ChunkError
-from master.history.samples import ABSENT, Int64, Samples
+from master.history.samples import ABSENT, Int64, Samples, alike
 
 STEP_MS: Final = 60_000
 """How far apart the instants are at which a large fleet is known."""
@@ -65,14 +65,15 @@ class Instant:
 
 
 class Steps:
-    """Collects the last samples of so many steps, node by node."""
+    """The last samples of so many steps, node by node."""
 
     def __init__(self, from_ms: int, count: int, step_ms: int = STEP_MS) -> None:
         self._from_ms = from_ms
         self._step_ms = step_ms
         self._count = count
         self._nodes: list[int] = []
-        self._tables: list[Int64] = []
+        self._samples: list[Samples] = []
+        self._periods_ms: list[Int64] = []
 
     def __repr__(self) -> str:
         return f"<{self._count} steps of {len(self._nodes)} nodes>"
@@ -82,26 +83,13 @@ class Steps:
 
         `period_ms` is how soon after each sample the next one was due.
         """
-        steps = (samples.at_ms - self._from_ms) // self._step_ms
-        inside = (steps >= 0) & (steps < self._count)
-        is_last = np.diff(steps, append=self._count) != 0
-        chosen = np.flatnonzero(inside & is_last)
-        if not len(chosen):
-            return
-        table = np.full((_KEYS + samples.values.shape[1], self._count), ABSENT)
-        at = steps[chosen]
-        table[0, at] = samples.at_ms[chosen] - self._from_ms - at * self._step_ms
-        table[1, at] = period_ms[chosen]
-        table[_KEYS:, at] = samples.values[chosen].T
         self._nodes.append(node)
-        self._tables.append(table)
+        self._samples.append(samples)
+        self._periods_ms.append(period_ms)
 
     def encode(self) -> bytes:
         """All that was added, as the row's body. At least one sample."""
-        width = max(table.shape[0] for table in self._tables)
-        values = np.full((width, len(self._nodes), self._count), ABSENT)
-        for place, table in enumerate(self._tables):
-            values[: table.shape[0], place] = table
+        nodes, values = self._table()
         known = values != ABSENT
         filled = _filled(values, known)
         deflate = zlib.compressobj(_EFFORT, zlib.DEFLATED, _RAW_DEFLATE, 9, zlib.Z_FILTERED)
@@ -112,15 +100,37 @@ class Steps:
         ]
         header = _HEADER.pack(
             VERSION,
-            width - _KEYS,
-            len(self._nodes),
+            len(values) - _KEYS,
+            len(nodes),
             self._count,
             self._step_ms,
             self._from_ms,
         )
-        nodes = np.array(self._nodes, ">u4").tobytes()
-        body = header + nodes + deflate.compress(b"".join(told)) + deflate.flush()
+        body = header + nodes.astype(">u4").tobytes()
+        body += deflate.compress(b"".join(told)) + deflate.flush()
         return body + _CHECKSUM.pack(zlib.crc32(body))
+
+    def _table(self) -> tuple[Int64, Int64]:
+        """The nodes that have a sample in a step; and [column, node, step]."""
+        counts = [len(each) for each in self._samples]
+        place = np.repeat(np.arange(len(counts)), counts)
+        at_ms = np.concatenate([each.at_ms for each in self._samples])
+        step = (at_ms - self._from_ms) // self._step_ms
+        is_last = np.append((step[1:] != step[:-1]) | (place[1:] != place[:-1]), True)
+        chosen = np.flatnonzero(is_last & (step >= 0) & (step < self._count))
+        place, step, at_ms = place[chosen], step[chosen], at_ms[chosen]
+        parts = list(alike(place))
+        listed = [int(place[part.start]) for part in parts]
+        width = max(self._samples[each].values.shape[1] for each in listed)
+        values = np.full((_KEYS + width, len(listed), self._count), ABSENT)
+        begins = np.cumsum(counts) - counts
+        for row, (each, part) in enumerate(zip(listed, parts, strict=True)):
+            at, within = step[part], chosen[part] - begins[each]
+            metrics = self._samples[each].values[within]
+            values[0, row, at] = at_ms[part] - self._from_ms - at * self._step_ms
+            values[1, row, at] = self._periods_ms[each][within]
+            values[_KEYS : _KEYS + metrics.shape[1], row, at] = metrics.T
+        return np.array(self._nodes)[listed], values
 
 
 def read_nodes(body: bytes) -> Int64:

@@ -1,27 +1,21 @@
 """Samples with their marks: what the journal holds, and what a chunk of samples is made of."""
 
-import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
-import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
-from master.history.codec import decode_chunk, encode_chunk
+from master.history.codec import decode_chunk, encode_chunks
+from master.history.cores import values_of
 from master.history.journal import Entry
 from master.history.marks import Marks, pack_marks, unpack_marks
-from master.history.samples import Int64, Samples, samples_of, widened
-from shared.metrics import Core
+from master.history.samples import Int64, Samples, alike, widened
 
-_CORE: Final = msgspec.msgpack.Decoder(Core | None)
-_NOTHING: Final = msgspec.structs.astuple(Core())
-
-_SLICE: Final = 512
+_SLICE: Final = 2048
 """Samples that become arrays at once: numpy keeps every other thread waiting while it reads a
 list, and the beats are in one of them."""
-
-_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,17 +36,33 @@ class Marked:
     def windows(self, window_ms: int) -> Iterator[tuple[int, "Marked"]]:
         """Those of each window of this length with where it begins. In order of time, as these."""
         starts = self.samples.at_ms - self.samples.at_ms % window_ms
-        bounds = np.flatnonzero(np.diff(starts, prepend=starts[:1] - 1, append=starts[-1:] + 1))
-        for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-            yield int(starts[first]), self.take(slice(first, end))
+        for part in alike(starts):
+            yield int(starts[part.start]), self.take(part)
 
-    def pack(self) -> tuple[bytes, bytes]:
-        """The columns `marks` and `body` of a chunk.
 
-        Raises:
-            ValueError: there are none, or they are not in order of time.
-        """
-        return pack_marks(self.marks), encode_chunk(self.samples)
+class Part(NamedTuple):
+    """What a chunk is made of."""
+
+    node: int
+    from_ms: int
+    """Where its window begins."""
+    marked: Marked
+
+    def span_ms(self) -> tuple[int, int]:
+        """When the first of its samples was taken, and the last."""
+        at_ms = self.marked.samples.at_ms
+        return int(at_ms[0]), int(at_ms[-1])
+
+
+def pack(parts: Sequence[Marked]) -> list[tuple[bytes, bytes]]:
+    """The columns `marks` and `body` of a chunk of each of these: many at a time, which costs a
+    fraction of one by one.
+
+    Raises:
+        ValueError: one is of no samples.
+    """
+    bodies = encode_chunks([part.samples for part in parts])
+    return [(pack_marks(part.marks), body) for part, body in zip(parts, bodies, strict=True)]
 
 
 def unpack(marks: bytes, body: bytes) -> Marked:
@@ -76,20 +86,22 @@ def joined(parts: Iterable[Marked]) -> Marked:
 
 def by_node(entries: Sequence[Entry]) -> Iterator[tuple[int, Marked]]:
     """The samples of each node in some rows of the journal, in order of time. At least one."""
-    slices = [_arrays(entries[begin : begin + _SLICE]) for begin in range(0, len(entries), _SLICE)]
-    node = np.concatenate([node for node, _ in slices])
-    everything = _concatenated([part for _, part in slices])
-    order = np.lexsort((everything.samples.at_ms, node))
-    bounds = np.flatnonzero(np.diff(node[order], prepend=-1, append=-1))
-    for first, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        yield int(node[order[first]]), everything.take(order[first:end])
+    slices = [_keys(entries[begin : begin + _SLICE]) for begin in range(0, len(entries), _SLICE)]
+    keys = [np.concatenate(column) for column in zip(*slices, strict=True)]
+    order: NDArray[np.intp] = np.lexsort((keys[3], keys[0]))
+    node, run, sequence, at_ms, period_ms, is_late = (column[order] for column in keys)
+    places: list[int] = order.tolist()
+    values = values_of([entries[place].core for place in places])
+    samples = Samples(at_ms, run.astype(np.int32), sequence, values)
+    everything = Marked(samples, Marks(period_ms, is_late.astype(np.bool_)))
+    for part in alike(node):
+        yield int(node[part.start]), everything.take(part)
 
 
-def _arrays(entries: Sequence[Entry]) -> tuple[Int64, Marked]:
-    nodes, run, sequence, at_ms, period_ms, is_late, cores = zip(*entries, strict=True)
-    samples = samples_of(at_ms, run, sequence, [_values(core) for core in cores])
-    marks = Marks(np.array(period_ms, np.int64), np.array(is_late, np.bool_))
-    return np.array(nodes, np.int64), Marked(samples, marks)
+def _keys(entries: Sequence[Entry]) -> list[Int64]:
+    """What a sample is known by, and its marks: as in `Entry`, column by column."""
+    *columns, _ = zip(*entries, strict=True)
+    return [np.array(column, np.int64) for column in columns]
 
 
 def _concatenated(parts: Sequence[Marked]) -> Marked:
@@ -106,13 +118,3 @@ def _concatenated(parts: Sequence[Marked]) -> Marked:
         np.concatenate([part.marks.is_late for part in parts]),
     )
     return Marked(samples, marks)
-
-
-def _values(core: bytes) -> tuple[int | None, ...]:
-    try:
-        decoded = _CORE.decode(core)
-    except msgspec.DecodeError as error:
-        # Checked when it came in: the sample counts as taken, with nothing measured.
-        _log.error("a sample in the journal has unreadable values", extra={"error": str(error)})
-        return _NOTHING
-    return _NOTHING if decoded is None else msgspec.structs.astuple(decoded)

@@ -6,6 +6,7 @@ Both stay the same for hours, and are kept as runs of equal ones, with a checksu
 import struct
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import msgspec
@@ -31,11 +32,13 @@ class Marks:
 
 def pack_marks(marks: Marks) -> bytes:
     """As the column `marks` of a chunk. At least one sample."""
-    changes = (np.diff(marks.period_ms) != 0) | (np.diff(marks.is_late))
-    first = np.append(0, np.flatnonzero(changes) + 1)
-    counts = np.diff(first, append=len(marks.period_ms))
-    columns = (counts.tolist(), marks.period_ms[first].tolist(), marks.is_late[first].tolist())
-    body = msgspec.msgpack.encode(list(zip(*columns, strict=True)))
+    period_ms, is_late = marks.period_ms, marks.is_late
+    changes = (period_ms[1:] != period_ms[:-1]) | (is_late[1:] != is_late[:-1])
+    runs = [
+        (end - first, int(period_ms[first]), bool(is_late[first]))
+        for first, end in pairwise([0, *(changes.nonzero()[0] + 1).tolist(), len(period_ms)])
+    ]
+    body = msgspec.msgpack.encode(runs)
     return body + _CHECKSUM.pack(zlib.crc32(body))
 
 

@@ -1,7 +1,8 @@
 """Samples of one node as arrays: one row per sample, one column per metric of the core sample."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise, starmap
 from typing import Final, TypeAlias
 
 import numpy as np
@@ -75,6 +76,12 @@ def joined(parts: Iterable[Samples]) -> Samples:
         np.concatenate([np.empty((0, width), np.int64), *values]),
     )
     return everything.take(np.argsort(everything.at_ms, kind="stable"))
+
+
+def alike(keys: NDArray[np.generic]) -> Iterator[slice]:
+    """Where neighbours are equal: one after another, all of them. At least one key."""
+    bounds = (np.flatnonzero(keys[1:] != keys[:-1]) + 1).tolist()
+    return starmap(slice, pairwise([0, *bounds, len(keys)]))
 
 
 def widened(values: Int64, width: int, missing: int = ABSENT) -> Int64:

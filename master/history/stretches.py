@@ -5,8 +5,9 @@ away has one for as long as its agent runs; every accident begins another. They 
 samples are compacted, are tiny, and stay when the samples themselves have been rolled up.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from msgspec import Struct
@@ -53,21 +54,30 @@ class Loss(Struct, frozen=True, array_like=True, gc=False):
     last_wall_ms: int
 
 
-def stretches_of(
-    run: Int32, sequence: Int64, at_ms: Int64, period_ms: Int64, is_late: NDArray[np.bool_]
-) -> list[Stretch]:
-    """The stretches of some samples of one node, in any order; all arrays as long."""
-    if not len(run):
-        return []
-    order = np.lexsort((sequence, run))
-    run, sequence, at_ms = run[order], sequence[order], at_ms[order]
-    period_ms, is_late = period_ms[order], is_late[order]
+class Seen(NamedTuple):
+    """Samples, as far as stretches tell of them. All arrays are as long."""
+
+    node: Int64
+    run: Int32
+    sequence: Int64
+    at_ms: Int64
+    period_ms: Int64
+    is_late: NDArray[np.bool_]
+
+
+def stretches_of(seen: Seen) -> dict[int, list[Stretch]]:
+    """The stretches of some samples, which are in any order: by node, in order of time."""
+    if not len(seen.node):
+        return {}
+    order = np.lexsort((seen.sequence, seen.run, seen.node))
+    node, run, sequence, at_ms, period_ms, is_late = (column[order] for column in seen)
     ends = (
-        (np.diff(run) != 0)
-        | (np.diff(sequence) != 1)
-        | (np.diff(at_ms) > HOLE_PERIODS * period_ms[:-1])
-        | (np.abs(np.diff(period_ms)) > ALIKE_PART * period_ms[:-1])
-        | (is_late[:-1] != is_late[1:])
+        (node[1:] != node[:-1])
+        | (run[1:] != run[:-1])
+        | (sequence[1:] - sequence[:-1] != 1)
+        | (at_ms[1:] - at_ms[:-1] > HOLE_PERIODS * period_ms[:-1])
+        | (np.abs(period_ms[1:] - period_ms[:-1]) > ALIKE_PART * period_ms[:-1])
+        | (is_late[1:] != is_late[:-1])
     )
     last = np.append(np.flatnonzero(ends), len(run) - 1)
     first = np.append(0, last[:-1] + 1)
@@ -75,8 +85,13 @@ def stretches_of(
         run[first], sequence[first], sequence[last], at_ms[first], at_ms[last], period_ms[last],
         is_late[first],
     )  # fmt: skip
-    found = [Stretch(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
-    return sorted(found, key=lambda stretch: stretch.first_wall_ms)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    found = defaultdict[int, list[Stretch]](list)
+    for number, row in zip(node[first].tolist(), rows, strict=True):
+        found[number].append(Stretch(*row))
+    for stretches in found.values():
+        stretches.sort(key=lambda stretch: stretch.first_wall_ms)
+    return found
 
 
 def joined(stretches: Iterable[Stretch]) -> list[Stretch]:

@@ -90,6 +90,21 @@ def test_metrics_that_tell_of_one_another_may_say_anything(seed: int, count: int
     assert_same(codec.decode_chunk(codec.encode_chunk(samples)), samples)
 
 
+@given(st.lists(some_samples(), max_size=9))
+def test_chunks_made_together_are_those_made_one_by_one(parts: list[Samples]) -> None:
+    assert codec.encode_chunks(parts) == [codec.encode_chunk(part) for part in parts]
+
+
+def test_more_chunks_than_are_made_at_once_are_those_made_one_by_one() -> None:
+    recording = recordings()[0]
+    parts = [
+        chunk_of(recording, begin).take(slice(0, length))
+        for begin in range(0, 20 * WINDOW, WINDOW)
+        for length in (1, 7, 30, 31, 60)
+    ]
+    assert codec.encode_chunks(parts) == [codec.encode_chunk(part) for part in parts]
+
+
 @given(some_samples(), st.lists(st.integers(0, 9), max_size=8))
 def test_some_columns_are_the_same_as_those_of_the_whole(
     samples: Samples, columns: list[int]

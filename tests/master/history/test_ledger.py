@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from master.history.ledger import UNDER_WAY_MS, Account, Ledger, Outlook, Tally
-from master.history.stretches import Loss, Stretch, joined, stretches_of
+from master.history.stretches import Loss, Seen, Stretch, joined, stretches_of
 from shared.messages import Gap
 
 BEGAN_MS = 1_000_000
@@ -33,13 +33,15 @@ def stretches(
 ) -> list[Stretch]:
     """Samples of a run that are stored; the number 0 is taken at `BEGAN_MS`."""
     kept = list(numbers)
-    return stretches_of(
+    seen = Seen(
+        np.ones(len(kept), np.int64),
         np.full(len(kept), run, np.int32),
         np.array(kept, np.int64),
         np.array([BEGAN_MS + shift_ms + number * period_ms for number in kept], np.int64),
         np.full(len(kept), period_ms, np.int64),
         np.array([number in late for number in kept], np.bool_),
     )
+    return stretches_of(seen).get(1, [])
 
 
 def tally(
@@ -80,16 +82,31 @@ def test_stretch_ends_where_more_time_passed_than_a_period() -> None:
     times = np.array([0, 5_000, 10_040, 14_960, 30_000, 35_000], np.int64)
     periods = np.full(6, PERIOD_MS, np.int64)
     numbers = np.arange(6, dtype=np.int64)
-    found = stretches_of(np.ones(6, np.int32), numbers, times, periods, np.zeros(6, np.bool_))
-    assert [(each.first, each.last) for each in found] == [(0, 3), (4, 5)]
+    ones = np.ones(6, np.int64)
+    found = stretches_of(Seen(ones, ones.astype(np.int32), numbers, times, periods, ones > 1))
+    assert [(each.first, each.last) for each in found[1]] == [(0, 3), (4, 5)]
 
 
 def test_stretch_ends_where_the_cadence_changes_and_not_for_its_jitter() -> None:
     periods = np.array([5_000, 4_988, 5_000, 1_000, 1_000], np.int64)
     times = np.cumsum(np.array([0, 5_000, 4_988, 5_000, 1_000], np.int64))
     numbers = np.arange(5, dtype=np.int64)
-    found = stretches_of(np.ones(5, np.int32), numbers, times, periods, np.zeros(5, np.bool_))
-    assert [(each.first, each.last) for each in found] == [(0, 2), (3, 4)]
+    ones = np.ones(5, np.int64)
+    found = stretches_of(Seen(ones, ones.astype(np.int32), numbers, times, periods, ones > 1))
+    assert [(each.first, each.last) for each in found[1]] == [(0, 2), (3, 4)]
+
+
+def test_stretches_of_nodes_keep_apart_even_where_run_and_numbers_go_on() -> None:
+    node = np.array([2, 1, 2, 1], np.int64)
+    number = np.array([4, 1, 3, 2], np.int64)
+    ones = np.ones(4, np.int64)
+    found = stretches_of(
+        Seen(node, ones.astype(np.int32), number, number * PERIOD_MS, ones * PERIOD_MS, ones > 1)
+    )
+    assert {each: (kept.first, kept.last) for each, [kept] in found.items()} == {
+        1: (1, 2),
+        2: (3, 4),
+    }
 
 
 @given(st.sets(st.integers(0, 200), min_size=1), st.lists(st.integers(0, 200)))
