@@ -13,18 +13,17 @@ import random
 import select
 import ssl
 import time
-from collections import deque
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import Raw
 
 from bench.density.counts import Counts
+from bench.density.quick import QuickConnection
 from bench.density.samples import Samples
 from bench.density.wire import Wire
 from shared import messages as m
 from shared.backoff import delays_s
-from shared.connection import ClientConnection
 
 DIAL_S: Final = 10.0
 """As an agent's: from the first packet to the welcome."""
@@ -59,16 +58,6 @@ class Plan:
         self.rng: Final = random.Random()
 
 
-class _Kept(NamedTuple):
-    """A sample that the master has not confirmed."""
-
-    sequence: int
-    mono_ms: int
-    sent_s: float
-    """0: before this link."""
-    core: bytes
-
-
 class AgentEnd:
     """One agent. `number` is its place in the fleet; times are `time.monotonic`'s."""
 
@@ -77,13 +66,15 @@ class AgentEnd:
         "_attempt_s",
         "_connection",
         "_delays",
+        "_has_replayed",
         "_kept",
         "_number",
+        "_phase",
         "_plan",
-        "_replayed",
         "_sequence",
         "_started_ms",
         "_tls",
+        "_unlinked",
         "_wire",
         "due_s",
         "is_linked",
@@ -101,11 +92,17 @@ class AgentEnd:
         self._plan = plan
         self._delays: Iterator[float] = delays_s(plan.rng)
         self._wire: Wire | None = None
-        self._connection = ClientConnection()
+        self._connection = QuickConnection()
+        self._phase = number * 0.618 % 1
+        """Of the grid of its beats, in periods."""
         self._started_ms = int(now_s * 1000)
         self._sequence = self._started_ms
-        self._kept: deque[_Kept] = deque(maxlen=_KEPT)
-        self._replayed = 0
+        self._kept: list[float] = []
+        """When the samples up to `_sequence` were taken that the master has not confirmed. What was
+        in them, `Samples` can tell again."""
+        self._unlinked = 0
+        """The last sample that was taken before this link."""
+        self._has_replayed = True
         self._attempt_s = 0.0
 
     def __repr__(self) -> str:
@@ -124,10 +121,11 @@ class AgentEnd:
     def dial(self, epoll: select.epoll, now_s: float) -> None:
         """Begins to connect, with a descriptor that is registered."""
         self._wire = Wire(epoll, self._address, self._plan.master)
-        self._connection, self._attempt_s = ClientConnection(), now_s
+        self._connection, self._attempt_s = QuickConnection(), now_s
 
-    def ready(self, counts: Counts) -> None:
-        """Something has happened to the socket: does all that can be done now.
+    def ready(self, counts: Counts, seen_s: float | None = None) -> None:
+        """Something has happened to the socket: does all that can be done now. `seen_s` is when
+        that was noticed; None: now.
 
         Raises:
             OSError: the link, or the dial, is over.
@@ -136,8 +134,14 @@ class AgentEnd:
         wire = self._wire
         assert wire is not None
         if wire.is_secured:
-            for message in self._connection.receive(wire.read()):
-                self._take(message, counts)
+            data = wire.read()
+            seen_s = time.monotonic() if seen_s is None else seen_s
+            ack = self._connection.lone_ack(data)
+            if ack is not None:
+                self._acknowledged(ack.sequence, ack.stored, seen_s, counts)
+            else:
+                for message in self._connection.receive(data):
+                    self._take(message, seen_s, counts)
         elif wire.secure(self._tls, self._plan.server_name):
             versions = m.PROTOCOL_MIN, m.PROTOCOL_MAX
             self._send(m.AgentHello(*versions, "bench", self._plan.boot_id, self._started_ms))
@@ -162,40 +166,43 @@ class AgentEnd:
         Raises:
             OSError: the link is over.
         """
-        self._sequence += 1
-        sequence = self._sequence
+        self._sequence = sequence = self._sequence + 1
         self.due_s = self._next_s(now_s)
-        mono_ms = int(now_s * 1000)
-        core = self._plan.samples.core(self._number, sequence - self._started_ms, mono_ms)
-        sent_s = now_s if self.is_linked else 0.0
-        self._kept.append(_Kept(sequence, mono_ms, sent_s, core))
+        kept = self._kept
+        kept.append(now_s)
+        if len(kept) > _KEPT:
+            del kept[0]
         if self.is_linked:
             counts.beats += 1
+            wall_ms = time.time_ns() // 1_000_000
             next_in_ms = max(100, math.ceil((self.due_s - now_s) * 1000))
-            packed = Raw(core)
-            self._send(m.Beat(sequence, mono_ms, time.time_ns() // 1_000_000, next_in_ms, packed))
+            core = self._core(sequence, now_s)
+            beat = m.Beat(sequence, int(now_s * 1000), wall_ms, next_in_ms, core)
+            self._write(m.encode(beat))  # which a linked agent may always say
             every = self._plan.family_every
             if every and sequence % every == 0:
                 self._send_bulk(self._plan.samples.family(self._number, sequence // every))
 
+    def _core(self, sequence: int, taken_s: float) -> Raw:
+        sample = sequence - self._started_ms
+        return Raw(self._plan.samples.core(self._number, sample, int(taken_s * 1000)))
+
     def _next_s(self, now_s: float) -> float:
         # On a grid of its own, and not sooner than half a period from now.
-        period_s = self._plan.period_s
-        phase_s = self._number * 0.618 % 1 * period_s
-        steps = math.ceil((now_s + 0.5 * period_s - phase_s) / period_s)
-        return phase_s + steps * period_s
+        period_s, phase = self._plan.period_s, self._phase
+        return (phase + math.ceil(now_s / period_s + 0.5 - phase)) * period_s
 
-    def _take(self, message: m.FromMaster, counts: Counts) -> None:
+    def _take(self, message: m.FromMaster, seen_s: float, counts: Counts) -> None:
         match message:
             case m.Ack(sequence, stored):
-                self._acknowledged(sequence, stored, counts)
+                self._acknowledged(sequence, stored, seen_s, counts)
             case m.Stored(_, first, last):
-                self._kept = deque(
-                    (each for each in self._kept if not first <= each.sequence <= last), _KEPT
-                )
+                # What is older than `first` is replayed again by the next link, and so is the rest.
+                if first <= self._oldest():
+                    self._forget(last)
             case m.Welcome():
                 self.is_linked = True
-                self._replayed = self._sequence
+                self._unlinked, self._has_replayed = self._sequence, False
                 self._send_bulk(self._plan.samples.inventory(self._number))
             case m.Ping(token):
                 self._send(m.Pong(token))
@@ -204,27 +211,37 @@ class AgentEnd:
             case _:
                 pass
 
-    def _acknowledged(self, sequence: int, stored: int, counts: Counts) -> None:
-        kept, now_s = self._kept, time.monotonic()
-        if kept and kept[-1].sequence == sequence:
-            counts.acknowledged.add(now_s - kept[-1].sent_s)
-        if self._replayed:
+    def _acknowledged(self, sequence: int, stored: int, seen_s: float, counts: Counts) -> None:
+        oldest = self._oldest()
+        if max(oldest, self._unlinked + 1) <= sequence <= self._sequence:
+            counts.acknowledged.add(seen_s - self._kept[sequence - oldest])
+        if not self._has_replayed:
             self._replay()
-        while kept and kept[0].sequence <= stored:
-            sent_s = kept.popleft().sent_s
-            if sent_s:
-                counts.confirmed.add(now_s - sent_s)
+        if stored >= oldest:
+            for sent_s in self._forget(stored):
+                counts.confirmed.add(seen_s - sent_s)
+
+    def _oldest(self) -> int:
+        return self._sequence - len(self._kept) + 1
+
+    def _forget(self, last: int) -> list[float]:
+        """Samples up to this one are in history; returns when those were sent that this link has
+        sent as beats."""
+        kept, oldest = self._kept, self._oldest()
+        forgotten = max(0, last + 1 - oldest)
+        sent = kept[max(0, self._unlinked + 1 - oldest) : forgotten]
+        del kept[:forgotten]
+        return sent
 
     def _replay(self) -> None:
         # The first beat of the link has told the master how the clocks lie.
+        self._has_replayed = True
+        period_ms = round(self._plan.period_s * 1000)
         old = tuple(
-            m.Spooled(
-                each.sequence, each.mono_ms, round(self._plan.period_s * 1000), Raw(each.core)
-            )
-            for each in self._kept
-            if each.sequence <= self._replayed
+            m.Spooled(sequence, int(taken_s * 1000), period_ms, self._core(sequence, taken_s))
+            for sequence, taken_s in enumerate(self._kept, self._oldest())
+            if sequence <= self._unlinked
         )
-        self._replayed = 0
         if old:
             self._send_bulk(m.Replay(self._plan.boot_id, self._started_ms, old))
 

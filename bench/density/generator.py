@@ -9,8 +9,8 @@ agent's next beat on.
 
 import argparse
 import gc
-import heapq
 import json
+import math
 import os
 import select
 import sys
@@ -22,13 +22,9 @@ from typing import Final
 from bench.density import identities, wire
 from bench.density.agent_end import DIAL_S, AgentEnd, Plan
 from bench.density.counts import Counts
+from bench.density.timers import Timers
 from shared.addresses import parse_address
 from shared.errors import RemoteProtocolError, reason_of
-
-_BEAT: Final = 0
-_DIAL: Final = 1
-_LOOK: Final = 2
-"""Whether a dial has lasted too long."""
 
 _EVENTS_AT_ONCE: Final = 32
 """Between two looks at what is due: each may be a handshake of half a millisecond."""
@@ -37,8 +33,10 @@ _DIALLING_AT_ONCE: Final = 128
 thousands each would wait for all the others, and none would be done in time, which hosts of their
 own would have been."""
 
-_BEATS_BETWEEN: Final = 64
+_BEATS_BETWEEN: Final = 16
 """Beats that are sent before the answers are read: their delay is to be the master's."""
+
+_DIALS_BETWEEN: Final = 64
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -51,12 +49,15 @@ class Generator:
         self._plan = plan
         self._dials_per_s = dials_per_s
         self._epoll = select.epoll()
-        self._by_descriptor: dict[int, int] = {}
+        self._by_descriptor: dict[int, AgentEnd] = {}
         self._counts = Counts()
         self._linked = 0
         self._dialling = 0
-        self._to_dial = deque[int]()
-        self._timers: list[tuple[float, int, int]] = []
+        self._to_dial = deque[AgentEnd]()
+        self._beats = Timers[AgentEnd]()
+        self._dials = Timers[AgentEnd]()
+        self._looks = Timers[AgentEnd]()
+        """Whether a dial has lasted too long."""
         self._is_over = False
 
     def run(self) -> None:
@@ -64,16 +65,22 @@ class Generator:
         orders = sys.stdin.fileno()
         self._epoll.register(orders, select.EPOLLIN)
         print("{}", flush=True)
+        by_descriptor = self._by_descriptor
         while not self._is_over:
-            wait_s = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
-            for descriptor, _ in self._epoll.poll(wait_s, _EVENTS_AT_ONCE):
-                if descriptor == orders:
+            happened = self._epoll.poll(self._wait_s(), _EVENTS_AT_ONCE)
+            seen_s = time.monotonic()  # what this process needs for them is not the master's delay
+            for descriptor, _ in happened:
+                agent = by_descriptor.get(descriptor)
+                if agent is not None:
+                    self._ready(agent, seen_s)
+                elif descriptor == orders:
                     self._obey(os.read(orders, 4096))
-                elif descriptor in self._by_descriptor:
-                    self._ready(self._by_descriptor[descriptor])
-            self._do_what_is_due()
-            while self._to_dial and self._dialling < _DIALLING_AT_ONCE:
-                self._dial(self._to_dial.popleft())
+            self._beat_those_due()
+            self._dial_those_due()
+
+    def _wait_s(self) -> float | None:
+        next_s = min(self._beats.next_s, self._dials.next_s, self._looks.next_s)
+        return None if math.isinf(next_s) else max(0.0, next_s - time.monotonic())
 
     def _obey(self, orders: bytes) -> None:
         self._is_over = not orders
@@ -82,10 +89,8 @@ class Generator:
             answer = self._status()
             if name == "dial":
                 now_s = time.monotonic()
-                for number in range(len(self._agents)):
-                    heapq.heappush(
-                        self._timers, (now_s + number / self._dials_per_s, number, _DIAL)
-                    )
+                for place, agent in enumerate(self._agents):
+                    self._dials.add(now_s + place / self._dials_per_s, agent)
             elif name == "begin":
                 self._counts = Counts()
             elif name == "period":
@@ -111,60 +116,56 @@ class Generator:
             "errors": counts.errors,
         }
 
-    def _do_what_is_due(self) -> None:
-        timers, beats = self._timers, 0
-        while timers and beats < _BEATS_BETWEEN:
-            now_s = time.monotonic()
-            due_s, number, what = timers[0]
-            if due_s > now_s:
-                return
-            heapq.heappop(timers)
-            agent = self._agents[number]
-            if what == _LOOK:
-                if agent.gave_up(now_s):
-                    self._end(number, agent, "no answer in time")
-            elif what == _DIAL:
-                self._to_dial.append(number)
-            elif due_s == agent.due_s:  # else it has beaten meanwhile, because it was welcomed
-                beats += 1
+    def _beat_those_due(self) -> None:
+        for agent in self._beats.take(time.monotonic(), _BEATS_BETWEEN):
+            now_s, due_s = time.monotonic(), agent.due_s
+            if due_s <= now_s:  # else it has beaten meanwhile, because it was welcomed
                 self._counts.late.add(now_s - due_s)
-                self._beat(number, agent, now_s)
+                self._beat(agent, now_s)
 
-    def _dial(self, number: int) -> None:
-        agent, now_s = self._agents[number], time.monotonic()
+    def _dial_those_due(self) -> None:
+        now_s = time.monotonic()
+        for agent in self._looks.take(now_s, _DIALS_BETWEEN):
+            if agent.gave_up(now_s):
+                self._end(agent, "no answer in time")
+        self._to_dial += self._dials.take(now_s, _DIALS_BETWEEN)
+        while self._to_dial and self._dialling < _DIALLING_AT_ONCE:
+            self._dial(self._to_dial.popleft())
+
+    def _dial(self, agent: AgentEnd) -> None:
+        now_s = time.monotonic()
         self._dialling += 1
         agent.dial(self._epoll, now_s)
-        self._by_descriptor[agent.descriptor] = number
-        heapq.heappush(self._timers, (now_s + DIAL_S, number, _LOOK))
+        self._by_descriptor[agent.descriptor] = agent
+        self._looks.add(now_s + DIAL_S, agent)
 
-    def _ready(self, number: int) -> None:
-        agent = self._agents[number]
+    def _ready(self, agent: AgentEnd, seen_s: float) -> None:
         was_linked = agent.is_linked
         try:
-            agent.ready(self._counts)
+            agent.ready(self._counts, seen_s)
         except OSError as error:
-            self._end(number, agent, reason_of(error))
+            self._end(agent, reason_of(error))
         except RemoteProtocolError as error:
-            self._end(number, agent, error.text)
+            self._end(agent, error.text)
         else:
             if agent.is_linked and not was_linked:
                 self._dialling -= 1
                 self._linked += 1
-                self._beat(number, agent, time.monotonic())
+                self._beat(agent, time.monotonic())
 
-    def _beat(self, number: int, agent: AgentEnd, now_s: float) -> None:
+    def _beat(self, agent: AgentEnd, now_s: float) -> None:
         try:
             agent.beat(now_s, self._counts)
         except OSError as error:
-            self._end(number, agent, reason_of(error))
-        heapq.heappush(self._timers, (agent.due_s, number, _BEAT))
+            self._end(agent, reason_of(error))
+        self._beats.add(agent.due_s, agent)
 
-    def _end(self, number: int, agent: AgentEnd, error: str) -> None:
+    def _end(self, agent: AgentEnd, error: str) -> None:
         del self._by_descriptor[agent.descriptor]
         self._linked -= agent.is_linked
         self._dialling -= not agent.is_linked
         again_s = agent.end(time.monotonic(), error, self._counts)
-        heapq.heappush(self._timers, (again_s, number, _DIAL))
+        self._dials.add(again_s, agent)
 
 
 def main() -> int:

@@ -2,6 +2,7 @@
 of several processes can be added up."""
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
@@ -15,17 +16,17 @@ class Histogram:
     """How often which delay was seen."""
 
     def __init__(self, counts: Mapping[int, int] | None = None) -> None:
-        self.counts: dict[int, int] = dict(counts or {})
+        self.counts: Final[defaultdict[int, int]] = defaultdict(int, counts or {})
 
     def add(self, delay_s: float) -> None:
         """One more."""
-        place = round(math.log(max(delay_s, _LEAST_S) / _LEAST_S) * _CLASSES_PER_E)
-        self.counts[place] = self.counts.get(place, 0) + 1
+        wider = math.log(delay_s / _LEAST_S) if delay_s > _LEAST_S else 0.0
+        self.counts[int(wider * _CLASSES_PER_E + 0.5)] += 1
 
     def merge(self, other: "Histogram") -> None:
         """All that the other has counted, too."""
         for place, count in other.counts.items():
-            self.counts[place] = self.counts.get(place, 0) + count
+            self.counts[place] += count
 
     @property
     def total(self) -> int:

@@ -44,7 +44,8 @@ class Samples:
 
     def __init__(self) -> None:
         self._rows = [row for recording in recordings() for row in _rows(recording.columns)]
-        self._cores = [_pieces(row) for row in self._rows]
+        there = [_pieces(row) for row in self._rows]
+        self._walk = [*there, *reversed(there)]
         wall_s = wall_ms() / 1000
         self._hosts = hosts(_HOSTS, _SEED)
         self._inventories = [
@@ -55,14 +56,13 @@ class Samples:
     def core(self, agent: int, sample: int, mono_ms: int) -> bytes:
         """The core sample of this agent's so many-th beat, sent at `mono_ms`: it walks through the
         recordings, to the end and back, from a place of its own."""
-        length = len(self._cores)
-        turn, place = divmod(round(agent * length * _GOLDEN) % length + sample, length)
-        place = length - 1 - place if turn % 2 else place
-        pieces = self._cores[place]
+        length = len(self._rows)
+        place = (round(agent * length * _GOLDEN) % length + sample) % (2 * length)
+        head, middle, tail = self._walk[place]
         if agent < SHOWN:
-            pieces = _shown(self._rows[place], mono_ms)
+            head, middle, tail = _shown(self._rows[min(place, 2 * length - 1 - place)], mono_ms)
         uptime, memory = stamp(mono_ms)
-        return b"".join((pieces.head, uptime, pieces.middle, memory, pieces.tail))
+        return b"".join((head, uptime, middle, memory, tail))
 
     def inventory(self, agent: int) -> m.InventoryReport:
         """What it sends when it has been welcomed."""
