@@ -66,6 +66,7 @@ class Generator:
         self._epoll.register(orders, select.EPOLLIN)
         print("{}", flush=True)
         by_descriptor = self._by_descriptor
+        beats, dials, looks = self._beats, self._dials, self._looks
         while not self._is_over:
             happened = self._epoll.poll(self._wait_s(), _EVENTS_AT_ONCE)
             seen_s = time.monotonic()  # what this process needs for them is not the master's delay
@@ -75,12 +76,19 @@ class Generator:
                     self._ready(agent, seen_s)
                 elif descriptor == orders:
                     self._obey(os.read(orders, 4096))
-            self._beat_those_due()
-            self._dial_those_due()
+            now_s = time.monotonic()
+            if beats.next_s <= now_s:
+                self._beat_those_due(now_s)
+            if looks.next_s <= now_s:
+                self._give_up(now_s)
+            if dials.next_s <= now_s:
+                self._to_dial += dials.take(now_s, _DIALS_BETWEEN)
+            while self._to_dial and self._dialling < _DIALLING_AT_ONCE:
+                self._dial(self._to_dial.popleft())
 
     def _wait_s(self) -> float | None:
         next_s = min(self._beats.next_s, self._dials.next_s, self._looks.next_s)
-        return None if math.isinf(next_s) else max(0.0, next_s - time.monotonic())
+        return max(0.0, next_s - time.monotonic()) if next_s < math.inf else None
 
     def _obey(self, orders: bytes) -> None:
         self._is_over = not orders
@@ -116,21 +124,17 @@ class Generator:
             "errors": counts.errors,
         }
 
-    def _beat_those_due(self) -> None:
-        for agent in self._beats.take(time.monotonic(), _BEATS_BETWEEN):
+    def _beat_those_due(self, began_s: float) -> None:
+        for agent in self._beats.take(began_s, _BEATS_BETWEEN):
             now_s, due_s = time.monotonic(), agent.due_s
             if due_s <= now_s:  # else it has beaten meanwhile, because it was welcomed
                 self._counts.late.add(now_s - due_s)
                 self._beat(agent, now_s)
 
-    def _dial_those_due(self) -> None:
-        now_s = time.monotonic()
+    def _give_up(self, now_s: float) -> None:
         for agent in self._looks.take(now_s, _DIALS_BETWEEN):
             if agent.gave_up(now_s):
                 self._end(agent, "no answer in time")
-        self._to_dial += self._dials.take(now_s, _DIALS_BETWEEN)
-        while self._to_dial and self._dialling < _DIALLING_AT_ONCE:
-            self._dial(self._to_dial.popleft())
 
     def _dial(self, agent: AgentEnd) -> None:
         now_s = time.monotonic()

@@ -21,14 +21,11 @@ class Timers(Generic[Item]):
         self._slots: dict[int, list[Item]] = {}
         self._order: list[int] = []
         """The slots' numbers, as a heap."""
+        self.next_s = math.inf
+        """When something is due; infinite: nothing is."""
 
     def __repr__(self) -> str:
         return f"<Timers {len(self._slots)} slots, the next at {self.next_s:.3f} s>"
-
-    @property
-    def next_s(self) -> float:
-        """When something is due; infinite: nothing is."""
-        return self._order[0] / _SLOTS_PER_S + self._origin_s if self._order else math.inf
 
     def add(self, due_s: float, item: Item) -> None:
         """It comes at `due_s`, or up to 4 ms later."""
@@ -37,6 +34,7 @@ class Timers(Generic[Item]):
         if items is None:
             self._slots[slot] = [item]
             heappush(self._order, slot)
+            self._look()
         else:
             items.append(item)
 
@@ -51,4 +49,9 @@ class Timers(Generic[Item]):
             del items[:at_most]
             return taken
         heappop(self._order)
+        self._look()
         return self._slots.pop(slot)
+
+    def _look(self) -> None:
+        earliest = self._order[0] if self._order else math.inf
+        self.next_s = earliest / _SLOTS_PER_S + self._origin_s
