@@ -112,7 +112,7 @@ def encode_chunks(parts: Sequence[Samples]) -> list[bytes]:
         ValueError: one has no samples, or they are not in order of time.
     """
     shapes = [_Shape(0, part.values.shape[1], len(part)) for part in parts]
-    return _encoded(parts, shapes, _table_of_samples)
+    return _encoded(parts, shapes, _fill_with_samples)
 
 
 def decode_chunk(blob: bytes) -> Samples:
@@ -157,7 +157,7 @@ def encode_rollups(rollups: Sequence[Rollup]) -> list[bytes]:
         ValueError: one has no bucket, or they are not in order of time.
     """
     shapes = [_Shape(each.bucket_ms, each.known.shape[1], len(each)) for each in rollups]
-    return _encoded(rollups, shapes, _table_of_buckets)
+    return _encoded(rollups, shapes, _fill_with_buckets)
 
 
 def decode_rollup(blob: bytes) -> Rollup:
@@ -238,11 +238,14 @@ class _Shape(NamedTuple):
 
 
 def _encoded(
-    parts: Sequence[_Part], shapes: Sequence[_Shape], table_of: Callable[[_Part], Int64]
+    parts: Sequence[_Part], shapes: Sequence[_Shape], fill: Callable[[Int64, _Part], None]
 ) -> list[bytes]:
+    """The chunks of these, each of its shape; `fill` writes one into an empty table."""
     blobs = [b""] * len(parts)
     for shape, places in _alike(shapes):
-        tables = np.stack([table_of(parts[place]) for place in places])
+        tables = np.empty((len(places), shape.height, shape.width), np.int64)
+        for table, place in zip(tables, places, strict=True):
+            fill(table, parts[place])
         for place, blob in zip(places, _blobs(shape, tables), strict=True):
             blobs[place] = blob
     return blobs
@@ -259,24 +262,20 @@ def _alike(shapes: Sequence[_Shape]) -> Iterator[tuple[_Shape, list[int]]]:
             yield shape, found[begin : begin + most]
 
 
-def _table_of_samples(samples: Samples) -> Int64:
-    table = np.empty((_KEYS + samples.values.shape[1], len(samples)), np.int64)
+def _fill_with_samples(table: Int64, samples: Samples) -> None:
     table[0], table[1], table[2] = samples.at_ms, samples.run, samples.sequence
     table[_KEYS:] = samples.values.T
-    return table
 
 
-def _table_of_buckets(rollup: Rollup) -> Int64:
+def _fill_with_buckets(table: Int64, rollup: Rollup) -> None:
     least, known = rollup.least.T, rollup.known.T.astype(np.int64)
     lowest = np.where(known, least, 0)
-    rows = [
-        np.stack([rollup.start_ms, rollup.count.astype(np.int64)]),
-        rollup.count - known,
-        least,
-        np.where(known, rollup.greatest.T - lowest, 0),
-        rollup.total.T - known * lowest,
-    ]
-    return np.concatenate(rows)
+    table[0], table[1] = rollup.start_ms, rollup.count
+    parts = table[_BUCKETS:].reshape(_PARTS, len(known), len(rollup))
+    parts[0] = rollup.count - known
+    parts[1] = least
+    parts[2] = np.where(known, rollup.greatest.T - lowest, 0)
+    parts[3] = rollup.total.T - known * lowest
 
 
 def _blobs(shape: _Shape, tables: Int64) -> Iterator[bytes]:

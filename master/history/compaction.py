@@ -8,6 +8,7 @@ import sqlite3
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import Final
 
 import numpy as np
@@ -20,11 +21,11 @@ from master.history.family_chunks import KeptFamily
 from master.history.instant_rows import InstantRow
 from master.history.intervals import Intervals
 from master.history.journal import (
-    Entry,
+    Columns,
     FamilyEntry,
     JournalError,
     rows_of,
-    unpack_entries,
+    unpack_columns,
     unpack_families,
 )
 from master.history.marked import Marked, Part
@@ -75,8 +76,8 @@ def read(connection: sqlite3.Connection, shard: int, upto: int) -> Compaction:
     compaction = Compaction()
     keys = (rows_of(shard)[0], upto)
     forgotten = {node for (node,) in connection.execute("SELECT node FROM forgotten")}
-    entries = _read_entries(connection, compaction, keys)
-    _encode_samples(compaction, [each for each in entries if each.node not in forgotten])
+    rows = _read_samples(connection, compaction, keys)
+    _encode_samples(compaction, [_without(each, forgotten) for each in rows])
     families = _read_families(connection, compaction, keys)
     _encode_families(compaction, [each for each in families if each.node not in forgotten])
     return compaction
@@ -98,23 +99,31 @@ def write(connection: sqlite3.Connection, compaction: Compaction, now_wall_ms: i
     chunk_rows.set_aside(connection, compaction.damaged, now_wall_ms)
 
 
-def _read_entries(
+def _read_samples(
     connection: sqlite3.Connection, compaction: Compaction, keys: tuple[int, int]
-) -> list[Entry]:
-    found = list[Entry]()
+) -> list[Columns]:
+    found = list[Columns]()
     for number, nodes, body in connection.execute(
         "SELECT number, nodes, body FROM journal WHERE number BETWEEN ? AND ?"
         " ORDER BY number LIMIT ?",
         (*keys, SLICE_ROWS),
     ):
         try:
-            found += unpack_entries(nodes, body)
+            found.append(unpack_columns(nodes, body))
             compaction.journal.append(number)
         except JournalError as error:
             compaction.damaged.append(
                 DamagedRow("journal", number, None, None, str(error), nodes + body)
             )
     return found
+
+
+def _without(columns: Columns, forgotten: set[int]) -> Columns:
+    """The samples of other nodes."""
+    if forgotten.isdisjoint(columns.node):
+        return columns
+    kept = [node not in forgotten for node in columns.node]
+    return Columns._make([*compress(column, kept)] for column in columns)
 
 
 def _read_families(
@@ -136,10 +145,10 @@ def _read_families(
     return found
 
 
-def _encode_samples(compaction: Compaction, entries: list[Entry]) -> None:
-    if not entries:
+def _encode_samples(compaction: Compaction, rows: list[Columns]) -> None:
+    if not any(each.node for each in rows):
         return
-    by_node = list(marked.by_node(entries))
+    by_node = list(marked.by_node(rows))
     compaction.last_ms = {node: int(each.samples.at_ms[-1]) for node, each in by_node}
     compaction.stretches = _stretches(by_node)
     parts = [

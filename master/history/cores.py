@@ -12,7 +12,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from master.history.bits import Uint64
 from master.history.samples import ABSENT, Int64
@@ -30,7 +29,7 @@ _FIRST_UINT: Final = 0xCC
 """Kinds that a number of 1, 2, 4 and 8 bytes follows are this one and the next three; all below
 0x80 are the number itself."""
 
-_AT_ONCE: Final = 1024
+_AT_ONCE: Final = 2048
 """Samples that are read side by side."""
 
 _CORE: Final = msgspec.msgpack.Decoder(Core | None)
@@ -60,39 +59,31 @@ def values_of(cores: Sequence[bytes]) -> Int64:
     values = np.empty((_WIDTH, len(cores)), np.int64)
     for begin in range(0, len(cores), _AT_ONCE):
         part = cores[begin : begin + _AT_ONCE]
-        values[:, begin : begin + len(part)] = _read(part)
+        _read(part, values[:, begin : begin + len(part)])
     return values.T
 
 
-def _read(cores: Sequence[bytes]) -> Int64:
-    """[metric, sample]"""
+def _read(cores: Sequence[bytes], into: Int64) -> None:
+    """Writes [metric, sample]."""
     # With so much behind them that no number is looked for outside, wherever damage leads.
     data = bytes(_WORD_BYTES) + b"".join(cores) + bytes(_LONGEST_BYTES * (_WIDTH + 1))
-    lengths = np.array([len(core) for core in cores], np.int64)
-    ends = _WORD_BYTES + lengths.cumsum()
-    kinds, behind = _found(np.frombuffer(data, np.uint8), ends - lengths + len(_HEAD))
+    octets = np.frombuffer(data, np.uint8)
     # A word of 64 bits from every byte on.
     words: Uint64 = np.ndarray(len(data) - _WORD_BYTES + 1, ">u8", data, strides=(1,))
-    numbers = words[behind - _WORD_BYTES].astype(np.uint64) & _BITS[kinds]
-    values = (numbers | _MARKS[kinds]).view(np.int64)
-    is_read = _IS_NUMBER[kinds].all(axis=0) & (behind[-1] == ends)
-    is_read &= numbers.max(axis=0) <= LARGEST
+    lengths = np.array([len(core) for core in cores], np.int64)
+    ends = _WORD_BYTES + lengths.cumsum()
+    at = ends - lengths + len(_HEAD)
+    is_read = np.ones(len(cores), np.bool_)
+    for values in into:
+        kinds = octets[at]
+        at = at + _SIZES[kinds]
+        numbers = words[at - _WORD_BYTES].astype(np.uint64) & _BITS[kinds]
+        is_read &= _IS_NUMBER[kinds] & (numbers <= LARGEST)
+        values[:] = (numbers | _MARKS[kinds]).view(np.int64)
+    is_read &= at == ends
     for place, (core, is_done) in enumerate(zip(cores, is_read.tolist(), strict=True)):
         if not (is_done and core.startswith(_HEAD)):
-            values[:, place] = _decoded(core)
-    return values
-
-
-def _found(octets: NDArray[np.uint8], at: Int64) -> tuple[NDArray[np.uint8], Int64]:
-    """[metric, sample] The first byte of each number, and where it ends; what is behind something
-    else is where that is."""
-    kinds = np.empty((_WIDTH, len(at)), np.uint8)
-    behind = np.empty((_WIDTH, len(at)), np.int64)
-    for metric in range(_WIDTH):
-        kinds[metric] = octets[at]
-        at = at + _SIZES[kinds[metric]]
-        behind[metric] = at
-    return kinds, behind
+            into[:, place] = _decoded(core)
 
 
 def _decoded(core: bytes) -> list[int]:

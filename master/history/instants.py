@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 
 from master.history.bits import Uint64
 from master.history.codec import ChunkError
-from master.history.samples import ABSENT, Int64, Samples, alike
+from master.history.matrix import folded, unfolded
+from master.history.samples import ABSENT, Int64, Samples, alike, widened
 
 STEP_MS: Final = 60_000
 """How far apart the instants are at which a large fleet is known."""
@@ -33,6 +34,9 @@ _CHECKSUM: Final = struct.Struct(">I")
 
 _KEYS: Final = 2
 """Columns before the metrics: when in the step the sample was taken, and its period."""
+
+_AS_WRITTEN: Final = (1, 2, 0)
+"""From step, column, node, in which they are put together, to column, node, step."""
 
 _RAW_DEFLATE: Final = -15
 _EFFORT: Final = 5
@@ -89,18 +93,18 @@ class Steps:
 
     def encode(self) -> bytes:
         """All that was added, as the row's body. At least one sample."""
-        nodes, values = self._table()
-        known = values != ABSENT
-        filled = _filled(values, known)
+        nodes, table = self._table()
+        known = table != ABSENT
+        _fill(table, known)
         deflate = zlib.compressobj(_EFFORT, zlib.DEFLATED, _RAW_DEFLATE, 9, zlib.Z_FILTERED)
         told = [
-            np.packbits(known).tobytes(),
-            _planes(_folded(filled[:, :, 0])),
-            _planes(_folded(np.diff(filled, axis=2))),
+            np.packbits(known.transpose(_AS_WRITTEN)).tobytes(),
+            _planes(folded(table[:1])),
+            _planes(folded(table[1:] - table[:-1])),
         ]
         header = _HEADER.pack(
             VERSION,
-            len(values) - _KEYS,
+            table.shape[1] - _KEYS,
             len(nodes),
             self._count,
             self._step_ms,
@@ -111,26 +115,28 @@ class Steps:
         return body + _CHECKSUM.pack(zlib.crc32(body))
 
     def _table(self) -> tuple[Int64, Int64]:
-        """The nodes that have a sample in a step; and [column, node, step]."""
-        counts = [len(each) for each in self._samples]
+        """The nodes that have a sample in a step, and [step, column, node]."""
+        counts = np.array([len(each) for each in self._samples])
         place = np.repeat(np.arange(len(counts)), counts)
-        at_ms = np.concatenate([each.at_ms for each in self._samples])
-        step = (at_ms - self._from_ms) // self._step_ms
+        since_ms = np.concatenate([each.at_ms for each in self._samples]) - self._from_ms
+        step = since_ms // self._step_ms
         is_last = np.append((step[1:] != step[:-1]) | (place[1:] != place[:-1]), True)
         chosen = np.flatnonzero(is_last & (step >= 0) & (step < self._count))
-        place, step, at_ms = place[chosen], step[chosen], at_ms[chosen]
-        parts = list(alike(place))
-        listed = [int(place[part.start]) for part in parts]
-        width = max(self._samples[each].values.shape[1] for each in listed)
-        values = np.full((_KEYS + width, len(listed), self._count), ABSENT)
-        begins = np.cumsum(counts) - counts
-        for row, (each, part) in enumerate(zip(listed, parts, strict=True)):
-            at, within = step[part], chosen[part] - begins[each]
-            metrics = self._samples[each].values[within]
-            values[0, row, at] = at_ms[part] - self._from_ms - at * self._step_ms
-            values[1, row, at] = self._periods_ms[each][within]
-            values[_KEYS : _KEYS + metrics.shape[1], row, at] = metrics.T
-        return np.array(self._nodes)[listed], values
+        place, step = place[chosen], step[chosen]
+        within = chosen - (counts.cumsum() - counts)[place]
+        metrics = [self._samples[place[part.start]].values[within[part]] for part in alike(place)]
+        width = max(each.shape[1] for each in metrics)
+        rows = np.concatenate([widened(each, width) for each in metrics])
+        in_step_ms = since_ms[chosen] - step * self._step_ms
+        period_ms = np.concatenate(self._periods_ms)[chosen]
+        listed, node = np.unique(place, return_inverse=True)
+        table = np.full((self._count, _KEYS + width, len(listed)), ABSENT)
+        for number, columns in enumerate(table):
+            here = np.flatnonzero(step == number)
+            columns[0, node[here]] = in_step_ms[here]
+            columns[1, node[here]] = period_ms[here]
+            columns[_KEYS:, node[here]] = rows[here].T
+        return np.array(self._nodes)[listed], table
 
 
 def read_nodes(body: bytes) -> Int64:
@@ -199,27 +205,31 @@ def _decoded(body: bytes, header: _Header, wanted: int) -> tuple[NDArray[np.bool
     except (zlib.error, ValueError, IndexError) as error:
         raise ChunkError(f"a row that cannot be read: {error}") from error
     series = np.empty((*shape[:2], wanted), np.int64)
-    series[:, :, 0] = _unfolded(first).reshape(shape[:2])
+    series[:, :, 0] = unfolded(first).reshape(shape[:2])
     some = changes.reshape(*shape[:2], steps - 1)[:, :, : wanted - 1]
-    series[:, :, 1:] = _unfolded(some)
+    series[:, :, 1:] = unfolded(some)
     known = np.unpackbits(bits, count=size).view(np.bool_).reshape(shape)[:, :, :wanted]
     return known, np.cumsum(series, axis=2)
 
 
-def _filled(values: Int64, known: NDArray[np.bool_]) -> Int64:
-    """What is not known as the step before, or the first one known; 0 where none is."""
-    places = np.where(known, np.arange(values.shape[2], dtype=np.int64), 0)
-    places = np.maximum(np.maximum.accumulate(places, axis=2), known.argmax(axis=2)[:, :, None])
-    filled = np.take_along_axis(values, places, axis=2)
-    return np.where(known.any(axis=2, keepdims=True), filled, 0)
+def _fill(table: Int64, known: NDArray[np.bool_]) -> None:
+    """[step, …] Makes what is not known the same as the step before, or as the first one known; 0
+    where none is."""
+    before = np.zeros_like(table[0])
+    for values, there in zip(table[::-1], known[::-1], strict=True):
+        np.copyto(before, values, where=there)
+    for values, there in zip(table, known, strict=True):
+        np.copyto(values, before, where=~there)
+        before = values
 
 
 def _planes(values: Uint64) -> bytes:
     """How many bytes the largest value takes, then the lowest byte of each, the second, …"""
     largest = int(values.max()) if values.size else 0
     height = (largest.bit_length() + 7) // 8
-    octets = np.ascontiguousarray(values).astype("<u8").view(np.uint8).reshape(-1, 8)
-    return bytes([height]) + octets[:, :height].T.tobytes()
+    octets = values.astype("<u8", copy=False).view(np.uint8).reshape(*values.shape, 8)
+    planes = [octets[..., plane].transpose(_AS_WRITTEN).tobytes() for plane in range(height)]
+    return bytes([height]) + b"".join(planes)
 
 
 def _read_planes(told: bytes, begin: int, size: int) -> tuple[Uint64, int]:
@@ -228,12 +238,3 @@ def _read_planes(told: bytes, begin: int, size: int) -> tuple[Uint64, int]:
     planes = np.frombuffer(told, np.uint8, height * size, begin + 1)
     octets[:, :height] = planes.reshape(height, size).T
     return octets.view("<u8")[:, 0].astype(np.uint64), begin + 1 + height * size
-
-
-def _folded(values: Int64) -> Uint64:
-    """Signed to unsigned, small to small."""
-    return (values << 1 ^ values >> 63).view(np.uint64)
-
-
-def _unfolded(values: Uint64) -> Int64:
-    return (values >> np.uint64(1)).view(np.int64) ^ -(values & np.uint64(1)).view(np.int64)

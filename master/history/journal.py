@@ -10,7 +10,7 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -113,12 +113,38 @@ def unpack_entries(nodes: bytes, body: bytes) -> list[Entry]:
     Raises:
         JournalError: the row is damaged.
     """
+    return [Entry._make(row) for row in zip(*unpack_columns(nodes, body), strict=True)]
+
+
+class Columns(NamedTuple):
+    """Samples of the journal column by column, as in `Entry`. All are as long."""
+
+    node: Sequence[int]
+    run: Sequence[int]
+    sequence: Sequence[int]
+    at_ms: Sequence[int]
+    period_ms: Sequence[int]
+    is_late: Sequence[bool]
+    core: Sequence[bytes]
+
+
+def columns_of(entries: Iterable[Entry]) -> Columns:
+    """The same samples. At least one."""
+    return Columns._make(zip(*entries, strict=True))
+
+
+def unpack_columns(nodes: bytes, body: bytes) -> Columns:
+    """The samples of a row, in order of their arrival: for whoever wants all of many rows.
+
+    Raises:
+        JournalError: the row is damaged.
+    """
     try:
         checksum, *columns = _ENTRIES.decode(zlib.decompress(body))
-        rows = zip(_unpacked_nodes(nodes, checksum), *columns, strict=True)
-        return [Entry._make(row) for row in rows]
+        node = _unpacked_nodes(nodes, checksum)
     except (zlib.error, msgspec.DecodeError, ValueError) as error:
         raise _damaged(error) from error
+    return _even(Columns._make((node, *columns)))
 
 
 class Keys(NamedTuple):
@@ -143,10 +169,10 @@ def unpack_keys(nodes: bytes, body: bytes) -> Keys:
         node = _unpacked_nodes(nodes, checksum)
     except (zlib.error, msgspec.DecodeError, ValueError) as error:
         raise _damaged(error) from error
-    keys = Keys(node, run, sequence, at_ms, period_ms, is_late)
-    if any(len(column) != len(node) for column in keys):
-        raise JournalError("a damaged row of the journal: its columns differ in length")
-    return keys
+    return _even(Keys(node, run, sequence, at_ms, period_ms, is_late))
+
+
+AnyColumns = TypeVar("AnyColumns", Columns, Keys)
 
 
 def pack_families(entries: Iterable[FamilyEntry]) -> tuple[bytes, bytes]:
@@ -174,6 +200,12 @@ def _packed(nodes: Iterable[int], columns: list[tuple[object, ...]]) -> tuple[by
     told = _little(array("I", nodes)).tobytes()
     body = msgspec.msgpack.encode([zlib.crc32(told), *columns])
     return told, zlib.compress(body, _EFFORT)
+
+
+def _even(columns: AnyColumns) -> AnyColumns:
+    if any(len(column) != len(columns.node) for column in columns):
+        raise JournalError("a damaged row of the journal: its columns differ in length")
+    return columns
 
 
 def _unpacked_nodes(told: bytes, checksum: int) -> "array[int]":

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from master.history.codec import decode_chunk, encode_chunks
 from master.history.cores import values_of
-from master.history.journal import Entry
+from master.history.journal import Columns
 from master.history.marks import Marks, pack_marks, unpack_marks
 from master.history.samples import Int64, Samples, alike, widened
 
@@ -84,24 +84,37 @@ def joined(parts: Iterable[Marked]) -> Marked:
     return everything.take(order[np.argsort(everything.samples.at_ms[order], kind="stable")])
 
 
-def by_node(entries: Sequence[Entry]) -> Iterator[tuple[int, Marked]]:
+def by_node(rows: Sequence[Columns]) -> Iterator[tuple[int, Marked]]:
     """The samples of each node in some rows of the journal, in order of time. At least one."""
-    slices = [_keys(entries[begin : begin + _SLICE]) for begin in range(0, len(entries), _SLICE)]
-    keys = [np.concatenate(column) for column in zip(*slices, strict=True)]
-    order: NDArray[np.intp] = np.lexsort((keys[3], keys[0]))
-    node, run, sequence, at_ms, period_ms, is_late = (column[order] for column in keys)
+    node, at_ms = _numbers(each.node for each in rows), _numbers(each.at_ms for each in rows)
+    order: NDArray[np.intp] = np.lexsort((at_ms, node))
+    node = node[order]
+    cores = [core for each in rows for core in each.core]
     places: list[int] = order.tolist()
-    values = values_of([entries[place].core for place in places])
-    samples = Samples(at_ms, run.astype(np.int32), sequence, values)
-    everything = Marked(samples, Marks(period_ms, is_late.astype(np.bool_)))
+    samples = Samples(
+        at_ms[order],
+        _numbers(each.run for each in rows)[order].astype(np.int32),
+        _numbers(each.sequence for each in rows)[order],
+        values_of([cores[place] for place in places]),
+    )
+    marks = Marks(
+        _numbers(each.period_ms for each in rows)[order],
+        _numbers(each.is_late for each in rows)[order].astype(np.bool_),
+    )
+    everything = Marked(samples, marks)
     for part in alike(node):
         yield int(node[part.start]), everything.take(part)
 
 
-def _keys(entries: Sequence[Entry]) -> list[Int64]:
-    """What a sample is known by, and its marks: as in `Entry`, column by column."""
-    *columns, _ = zip(*entries, strict=True)
-    return [np.array(column, np.int64) for column in columns]
+def _numbers(columns: Iterable[Sequence[int]]) -> Int64:
+    """All of these one after another."""
+    return np.concatenate(
+        [
+            np.array(column[begin : begin + _SLICE], np.int64)
+            for column in columns
+            for begin in range(0, len(column), _SLICE)
+        ]
+    )
 
 
 def _concatenated(parts: Sequence[Marked]) -> Marked:

@@ -138,7 +138,7 @@ class Table:
         """The values of these lengths, behind whose leading ones are the bits at `starts`."""
         widths = behind_leading_one(lengths)
         behind = unpacked(self._bits, starts, widths)
-        return _unfolded(behind | (lengths > 0) * (np.uint64(1) << widths.astype(np.uint64)))
+        return unfolded(behind | (lengths > 0) * (np.uint64(1) << widths.astype(np.uint64)))
 
 
 def rows_of(relation: Relation) -> list[int]:
@@ -176,5 +176,6 @@ def folded(values: Int64) -> Uint64:
     return result.view(np.uint64)
 
 
-def _unfolded(values: Uint64) -> Int64:
+def unfolded(values: Uint64) -> Int64:
+    """What `folded` was given."""
     return (values >> np.uint64(1)).view(np.int64) ^ -(values & np.uint64(1)).view(np.int64)

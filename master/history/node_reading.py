@@ -16,7 +16,7 @@ from master.history import marked
 from master.history.codec import ChunkError
 from master.history.family_chunks import WINDOW_MS as FAMILY_WINDOW_MS
 from master.history.family_chunks import KeptFamily, last_before, unpack_families
-from master.history.journal import JournalError, node_key, rows_of, shard_of
+from master.history.journal import JournalError, columns_of, node_key, rows_of, shard_of
 from master.history.journal import unpack_families as unpack_family_entries
 from master.history.journal_reading import entries_of
 from master.history.marked import Marked
@@ -118,7 +118,7 @@ def _unpacked(rows: Iterable[tuple[int, bytes, bytes]]) -> Iterator[Marked]:
 def _in_journal(connection: sqlite3.Connection, node: int) -> Iterator[Marked]:
     entries = entries_of(connection, node)
     if entries:
-        yield from (part for _, part in marked.by_node(entries))
+        yield from (part for _, part in marked.by_node([columns_of(entries)]))
 
 
 def _between(parts: Iterable[Marked], from_ms: int, to_ms: int) -> list[Marked]:

@@ -17,7 +17,6 @@ from master.history.matrix import (
     RELATED,
     STEADY,
     STRAIGHT,
-    Relation,
     Relations,
     folded,
     rows_of,
@@ -48,10 +47,10 @@ def predicted(rows: Int64, height: int, relations: Relations) -> Guess:
     kinds = np.full(len(rows), STRAIGHT, np.uint8)
     bases, steps = rows[:, 0].copy(), np.zeros(len(rows), np.int64)
     changes = _changes(rows)
-    moving = np.flatnonzero(np.count_nonzero(changes, axis=1) * 2 >= rows.shape[1])
+    moving = np.flatnonzero((changes != 0).sum(axis=1, dtype=np.int32) * 2 >= rows.shape[1])
     if len(moving):  # where most stands still the usual step is 0
         steps[moving] = _median(changes[moving, 1:])
-        changes[moving, 1:] -= steps[moving, None]
+        changes[:, 1:] -= steps[:, None]
     varying = np.flatnonzero(changes.any(axis=1))
     kinds[varying] = STEADY
     best = _measured(changes[varying])
@@ -70,10 +69,9 @@ def predicted(rows: Int64, height: int, relations: Relations) -> Guess:
     chosen = rows[varying]
     medians = _median(chosen)
     prefer(LEVEL, np.arange(len(varying)), chosen - medians[:, None], medians)
-    for row, relation in relations.items():
-        places = np.flatnonzero(varying % height == row)
-        own = chosen[places] - _told(relation, rows, varying[places] - row)
-        prefer(RELATED, places, _changes(own), own[:, 0])
+    related, told_of = _told_of(rows, varying, height, relations)
+    own = chosen[related] - told_of
+    prefer(RELATED, related, _changes(own), own[:, 0])
     return Guess(kinds, bases, steps, varying, *best)
 
 
@@ -91,9 +89,18 @@ def _measured(differences: Int64) -> _Measured:
     return _Measured(remainders, lengths, lengths.sum(axis=1, dtype=np.int64))
 
 
-def _told(relation: Relation, rows: Int64, firsts: NDArray[np.intp]) -> Int64:
-    """What the tables that begin at these rows tell by a relation."""
-    return told(relation, {other: rows[firsts + other] for other in rows_of(relation)})
+def _told_of(
+    rows: Int64, varying: NDArray[np.intp], height: int, relations: Relations
+) -> tuple[NDArray[np.intp], Int64]:
+    """Which of the varying rows other rows of their tables tell of, and what they tell."""
+    places, found = [np.empty(0, np.intp)], [np.empty((0, rows.shape[1]), np.int64)]
+    row_of = varying % height
+    for row, relation in relations.items():
+        related = np.flatnonzero(row_of == row)
+        firsts = varying[related] - row
+        places.append(related)
+        found.append(told(relation, {other: rows[firsts + other] for other in rows_of(relation)}))
+    return np.concatenate(places), np.concatenate(found)
 
 
 def _changes(rows: Int64) -> Int64:

@@ -11,6 +11,7 @@ import numpy as np
 
 from master.history import marked
 from master.history.codec import ChunkError, decode_columns, decode_rollup_columns
+from master.history.journal import columns_of
 from master.history.journal_reading import entries_of
 from master.history.rollup import Rollup, merge, roll_up
 from master.history.samples import Samples
@@ -101,7 +102,7 @@ def _parts(
         entry for entry in entries_of(connection, node) if span.from_ms <= entry.at_ms < span.to_ms
     ]
     if entries:
-        for _, part in marked.by_node(entries):
+        for _, part in marked.by_node([columns_of(entries)]):
             chosen = part.samples.values[:, list(span.columns)]
             samples = Samples(part.samples.at_ms, part.samples.run, part.samples.sequence, chosen)
             yield roll_up(samples, step_ms)

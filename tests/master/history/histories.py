@@ -18,7 +18,7 @@ from master.history.codec import decode_rollup
 from master.history.database import connect_reader
 from master.history.files import Files
 from master.history.history import History
-from master.history.journal import Entry, unpack_entries
+from master.history.journal import Entry, columns_of, unpack_entries
 from master.history.rollup import Rollup, merge, roll_up
 from master.history.taken import Sample
 from master.history.tiers import SAMPLES, TIERS, Tier
@@ -167,7 +167,7 @@ def _buckets(connection: sqlite3.Connection, node: int, tier: Tier) -> Rollup:
         for entry in unpack_entries(*packed)
         if entry.node == node
     ]
-    for _, part in marked.by_node(entries) if entries else ():
+    for _, part in marked.by_node([columns_of(entries)]) if entries else ():
         parts.append(roll_up(part.samples, tier.tier_ms))
     return merge(parts, tier.tier_ms)
 
