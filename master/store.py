@@ -34,8 +34,9 @@ brought up to date."""
 
 SCHEMA_VERSION: Final = len(SCHEMA_STEPS)
 LATER_S: Final = 0.5
-LATER_LIMIT: Final = 50_000
-"""Statements kept while the disk refuses them: some 20 MB."""
+LATER_LIMIT: Final = 250_000
+"""Statements kept while the disk refuses them, some 100 MB at the most: one each of a hundred
+thousand nodes that fall at once is not too much."""
 
 ROWS_AT_ONCE: Final = 100
 """Rows in one statement: their values are fewer than any SQLite takes."""

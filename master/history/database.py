@@ -90,7 +90,9 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[object]]) -> None:
-    """Writes rows into a table: `into` is the statement's beginning, up to `VALUES`.
+    """Writes rows into a table: `into` is the statement's beginning, up to `VALUES`. `OR FAIL` in
+    it spares SQLite from keeping what the statement changes, to take it back by itself: what fails
+    fails with the whole transaction.
 
     Many rows in one statement, for each statement and each row of `executemany` lets go of the
     interpreter's lock and waits to get it back, which takes milliseconds while the first thread is

@@ -77,9 +77,9 @@ class Numbers:
         nodes = [(number, node_id) for node_id, number in self.new_nodes.items()]
         if gone:
             connection.executemany("DELETE FROM nodes WHERE number = ?", gone)
-            insert(connection, "INSERT INTO forgotten", gone)
-        insert(connection, "INSERT INTO nodes", nodes)
-        insert(connection, "INSERT INTO runs", self.new_runs)
+            insert(connection, "INSERT OR FAIL INTO forgotten", gone)
+        insert(connection, "INSERT OR FAIL INTO nodes", nodes)
+        insert(connection, "INSERT OR FAIL INTO runs", self.new_runs)
 
     def stored(self) -> None:
         """What was written is on disk."""

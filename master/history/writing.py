@@ -63,7 +63,7 @@ class JournalWriter:
         self._place += 1
         insert(
             connection,
-            "INSERT INTO journal",
+            "INSERT OR FAIL INTO journal",
             [
                 (row_number(shard, self._place), *pack_entries(entries))
                 for shard, entries in _by_shard(samples).items()
@@ -71,7 +71,7 @@ class JournalWriter:
         )
         insert(
             connection,
-            "INSERT INTO family_journal",
+            "INSERT OR FAIL INTO family_journal",
             [
                 (row_number(shard, self._place), *pack_families(entries))
                 for shard, entries in _by_shard(families).items()

@@ -327,7 +327,7 @@ async def test_waiting_for_a_full_disk_is_bounded_and_the_oldest_go_first_and_ar
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(store_module, "LATER_LIMIT", 3)
-    assert LATER_LIMIT == 50_000
+    assert LATER_LIMIT == 250_000
     with opened(store_module.IN_MEMORY) as store:
         with full(store):
             store.write_later(event(1), event(2), event(3, BIG))

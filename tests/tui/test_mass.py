@@ -6,8 +6,7 @@ from typing import Any
 from shared.liveness import State
 from shared.messages import Delta, Event, Events
 from tests.tui.fleets import MONO_MS, WALL_MS, snapshot, vitals
-from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, screen_lines
-from tests.tui.test_node_view import run
+from tests.tui.scripted import LIVE, LOST, ScriptedSource, dashboard, run, screen_lines
 from tui import mass
 from tui.fleet import Fleet
 from tui.journal import Journal
