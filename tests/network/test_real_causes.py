@@ -59,6 +59,7 @@ def test_host_that_is_shut_down_and_boots_was_rebooted_in_order(pair: RealFleet)
     at_ms = pair.wait_all_up()
     agent.send_signal(signal.SIGTERM)
     pair.wait_for("one", State.LEFT, at_ms, within_s=10)
+    agent.wait(10)  # until then its folder is its own
     pair.start_agent("one", program=booted("second"))
     outage = pair.wait_judged("one", at_ms)
     assert (outage.cause, outage.clean) == (Cause.HOST_REBOOTED, True)
