@@ -18,6 +18,7 @@ from master.history.family_chunks import KeptFamily, unpack_families
 from master.history.journal import BLOCK, SHARDS
 from master.history.marked import Marked, Part
 from master.history.rollup import Rollup, merge, roll_up
+from master.history.samples import Samples, joined
 from master.history.tiers import SAMPLES, TIERS, Tier, coarser
 
 SLICE_WINDOWS: Final = 32
@@ -122,8 +123,7 @@ def _damaged(
 
 
 def _fold_samples(connection: sqlite3.Connection, folding: Folding, window: Window) -> None:
-    parts, new = list[Marked](), list[Rollup]()
-    bucket_ms = TIERS[1].tier_ms
+    parts, new = list[Marked](), list[Samples]()
     for number, is_open, marks, body in _rows(connection, window, SAMPLES):
         try:
             part = marked.unpack(marks, body)
@@ -133,11 +133,12 @@ def _fold_samples(connection: sqlite3.Connection, folding: Folding, window: Wind
         folding.chunks_gone.append(number)
         parts.append(part)
         if is_open:
-            new.append(roll_up(part.samples, bucket_ms))
+            new.append(part.samples)
     if parts:
         whole = Part(window.node, window.from_ms, marked.joined(parts))
         folding.chunks += chunk_rows.sample_rows([whole], is_open=False)
-    _pass_on(folding, window, SAMPLES, new)
+    if new:
+        _pass_on(folding, window, SAMPLES, [roll_up(joined(new), TIERS[1].tier_ms)])
 
 
 def _fold_rollups(

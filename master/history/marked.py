@@ -78,9 +78,12 @@ def unpack(marks: bytes, body: bytes) -> Marked:
 def joined(parts: Iterable[Marked]) -> Marked:
     """All of these in order of time, as wide as the widest, and each sample once."""
     everything = _concatenated(list(parts))
-    names = np.stack([everything.samples.run, everything.samples.sequence])
-    _, once = np.unique(names, axis=1, return_index=True)
-    order = np.sort(once)
+    run, sequence = everything.samples.run, everything.samples.sequence
+    by_name: NDArray[np.intp] = np.lexsort((sequence, run))
+    is_first = np.ones(len(by_name), np.bool_)
+    run, sequence = run[by_name], sequence[by_name]
+    is_first[1:] = (run[1:] != run[:-1]) | (sequence[1:] != sequence[:-1])
+    order = np.sort(by_name[is_first])
     return everything.take(order[np.argsort(everything.samples.at_ms[order], kind="stable")])
 
 

@@ -82,6 +82,7 @@ class Table:
             raise ValueError("a table that does not fit its shape")
         self._relations = relations
         self._kinds = descriptors & KIND_BITS
+        self._related = frozenset[int](np.flatnonzero(self._kinds == RELATED).tolist())
         self._known_at = np.full(height, -1)
         self._known_at[partly] = np.arange(len(partly))
         self._toggles = told[height:toggles_end].reshape(-1, width)
@@ -99,15 +100,42 @@ class Table:
     def rows(self, wanted: Sequence[int]) -> Int64:
         """These rows, in this order."""
         chosen = np.array(wanted, dtype=np.int64)
-        result = self._filled(chosen)
+        result = self._filled(wanted)
         for place in np.flatnonzero(self._known_at[chosen] >= 0).tolist():
             toggles = self._toggles[self._known_at[chosen[place]]]
             result[place, np.logical_xor.accumulate(toggles)] = ABSENT
         result[self._kinds[chosen] == UNKNOWN] = ABSENT
         return result
 
-    def _filled(self, chosen: Int64) -> Int64:
+    def _filled(self, wanted: Sequence[int]) -> Int64:
         """Rows of which nothing is absent."""
+        needed = self._with_tellers(wanted)
+        values = self._own(np.array(needed, dtype=np.int64))
+        rows = dict(zip(needed, values, strict=True))
+        for row in needed:
+            if row in self._related:
+                rows[row] += told(self._relations[row], rows)
+        places = {row: place for place, row in enumerate(needed)}
+        filled: Int64 = values[[places[row] for row in wanted]]
+        return filled
+
+    def _with_tellers(self, wanted: Sequence[int]) -> list[int]:
+        """Each of these rows once, behind those that tell of it."""
+        needed = dict[int, None]()
+
+        def need(row: int) -> None:
+            if row not in needed:
+                if row in self._related:
+                    for other in rows_of(self._relations[row]):
+                        need(other)
+                needed[row] = None
+
+        for row in wanted:
+            need(row)
+        return list(needed)
+
+    def _own(self, chosen: Int64) -> Int64:
+        """What is written of each row: all of it, save what others tell. Nothing is absent."""
         kinds, places = self._kinds[chosen], self._place[chosen]
         has = np.flatnonzero(places >= 0)
         lengths = self._lengths[places[has]]
@@ -127,11 +155,6 @@ class Table:
         changes[:, 0] = bases
         values: Int64 = changes.cumsum(axis=1)
         values[level] = around
-        for place in np.flatnonzero(kinds == RELATED).tolist():
-            relation = self._relations[int(chosen[place])]
-            rows = rows_of(relation)
-            others = dict(zip(rows, self._filled(np.array(rows, dtype=np.int64)), strict=True))
-            values[place] += told(relation, others)
         return values
 
     def _read(self, lengths: Uint8, starts: Int64) -> Int64:
