@@ -34,7 +34,7 @@ def bit_lengths(values: Uint64) -> Uint8:
 def packed(values: Uint64, widths: Uint8, ends: Int64) -> list[bytes]:
     """The lowest `widths` bits of each value, at most 63, one after another: those up to each of
     `ends` by themselves, filled up to a whole word."""
-    there = np.flatnonzero(widths)
+    there = np.flatnonzero(widths != 0)
     width = widths[there].astype(np.int64)
     place_ends = np.searchsorted(there, ends)
     bit_ends = np.concatenate([np.zeros(1, np.int64), width.cumsum()])
@@ -57,7 +57,7 @@ def _written(values: Uint64, width: Int64, starts: Int64, size: int) -> Uint64:
     word = starts >> 6
     room = _WORD_BITS - (starts & 63) - width  # behind it in its word; less than 0 if it goes on
     inside = kept << np.maximum(room, 0).astype(np.uint64) >> np.maximum(-room, 0).astype(np.uint64)
-    begins = np.flatnonzero(np.diff(word, prepend=-1))
+    begins = np.flatnonzero(np.concatenate([[True], word[1:] != word[:-1]]))
     words[word[begins]] = np.bitwise_or.reduceat(inside, begins)
     over = np.flatnonzero(room < 0)  # no two go on into the same word
     words[word[over] + 1] |= kept[over] << (_WORD_BITS + room[over]).astype(np.uint64)

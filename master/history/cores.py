@@ -75,7 +75,7 @@ def _read(cores: Sequence[bytes], into: Int64) -> None:
     at = ends - lengths + len(_HEAD)
     is_read = np.ones(len(cores), np.bool_)
     for values in into:
-        kinds = octets[at]
+        kinds = octets[at].astype(np.intp)  # once: each table would do it
         at = at + _SIZES[kinds]
         numbers = words[at - _WORD_BYTES].astype(np.uint64) & _BITS[kinds]
         is_read &= _IS_NUMBER[kinds] & (numbers <= LARGEST)

@@ -35,7 +35,12 @@ class Marked:
 
     def windows(self, window_ms: int) -> Iterator[tuple[int, "Marked"]]:
         """Those of each window of this length with where it begins. In order of time, as these."""
-        starts = self.samples.at_ms - self.samples.at_ms % window_ms
+        at_ms = self.samples.at_ms
+        from_ms = int(at_ms[0]) // window_ms * window_ms
+        if at_ms[-1] < from_ms + window_ms:
+            yield from_ms, self
+            return
+        starts = at_ms - at_ms % window_ms
         for part in alike(starts):
             yield int(starts[part.start]), self.take(part)
 
