@@ -11,18 +11,17 @@ all before it: a blob that is torn or changed is an error, never a wrong value.
 import struct
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from master.history.matrix import Relation, Relations, Table
+from master.history.matrix import Relations, Table
 from master.history.packing import pack
+from master.history.relations import relations
 from master.history.rollup import Rollup
 from master.history.samples import ABSENT, Int64, Samples
-from shared.metrics import metrics
 
 VERSION: Final = 1
 
@@ -38,23 +37,6 @@ _BUCKETS: Final = 2
 _PARTS: Final = 4
 """Rows of a metric in a table of roll-ups, each for all metrics before the next: the samples that
 did not know it, the least, the greatest over the least, and the sum over that of the least."""
-
-_TOLD_FROM: Final[Mapping[str, Mapping[str, int]]] = {
-    "cpu_user_bp": {"cpu_busy_bp": 1, "cpu_system_bp": -1, "cpu_irq_bp": -1, "cpu_steal_bp": -1},
-    "cpu_core_max_bp": {"cpu_busy_bp": 1},
-    "memory_used_bp": {"memory_total_kib": 1, "memory_available_kib": -1},
-    "memory_free_kib": {
-        "memory_available_kib": 1,
-        "memory_cached_kib": -1,
-        "memory_buffers_kib": -1,
-    },
-    "network_transmit_packets_per_s": {"network_receive_packets_per_s": 1},
-    "threads": {"processes": 1},
-}
-"""Which metrics' sum, with these factors, tells most of another. Part of the format, and so is the
-next: other relations are another version."""
-
-_SHARE_OF: Final[Mapping[str, str]] = {"memory_used_bp": "memory_total_kib"}
 
 _AT_ONCE: Final = 2**16
 """Numbers that are packed together, unless one table has more: half a megabyte, which stays near
@@ -205,25 +187,6 @@ def decode_rollup_columns(blob: bytes, columns: Sequence[int]) -> Rollup:
     )
 
 
-@cache
-def _relations(columns: int, *, rolled_up: bool) -> Relations:
-    """`_TOLD_FROM` between the rows of a table, as far as it has these metrics."""
-    index = {metric.name: metric.index for metric in metrics()}
-    parts = range(_PARTS) if rolled_up else range(1)
-    found: dict[int, Relation] = {}
-    for name, others in _TOLD_FROM.items():
-        if max(index[name], *[index[other] for other in others]) >= columns:
-            continue
-        whole = _SHARE_OF.get(name)
-        for part in parts:
-            first = _BUCKETS + part * columns if rolled_up else _KEYS
-            found[first + index[name]] = Relation(
-                tuple([(first + index[other], factor) for other, factor in others.items()]),
-                None if whole is None else first + index[whole],
-            )
-    return found
-
-
 class _Shape(NamedTuple):
     """Tables of one shape are packed together."""
 
@@ -236,6 +199,15 @@ class _Shape(NamedTuple):
     def height(self) -> int:
         """Rows of its table."""
         return _BUCKETS + _PARTS * self.columns if self.bucket_ms else _KEYS + self.columns
+
+    @property
+    def relations(self) -> Relations:
+        """Between these rows."""
+        if not self.bucket_ms:
+            return relations(self.columns, (_KEYS,))
+        return relations(
+            self.columns, tuple(_BUCKETS + part * self.columns for part in range(_PARTS))
+        )
 
 
 def _encoded(
@@ -284,7 +256,7 @@ def _blobs(shape: _Shape, tables: Int64) -> Iterator[bytes]:
     times_ms = tables[:, 0]
     if not shape.width or np.any(times_ms[:, 1:] < times_ms[:, :-1]):
         raise ValueError("a chunk holds at least one row, in order of time")
-    packed = pack(tables, _relations(shape.columns, rolled_up=shape.bucket_ms > 0))
+    packed = pack(tables, shape.relations)
     ends = zip(times_ms[:, 0].tolist(), times_ms[:, -1].tolist(), strict=True)
     for table, (first_ms, last_ms) in zip(packed, ends, strict=True):
         header = _HEADER.pack(
@@ -295,11 +267,10 @@ def _blobs(shape: _Shape, tables: Int64) -> Iterator[bytes]:
 
 
 def _decoded(blob: bytes, header: Header, wanted: list[int]) -> Int64:
-    rolled_up = header.bucket_ms > 0
-    height = _Shape(header.bucket_ms, header.columns, header.count).height
-    relations = _relations(header.columns, rolled_up=rolled_up)
+    shape = _Shape(header.bucket_ms, header.columns, header.count)
+    packed = blob[_HEADER.size : -_CHECKSUM.size]
     try:
-        table = Table(blob[_HEADER.size : -_CHECKSUM.size], height, header.count, relations)
+        table = Table(packed, shape.height, shape.width, shape.relations)
         return table.rows(wanted)
     except (zlib.error, ValueError) as error:
         raise ChunkError(f"a chunk that cannot be read: {error}") from error
