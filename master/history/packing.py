@@ -39,21 +39,24 @@ def pack(tables: Int64, relations: Relations) -> list[bytes]:
     guess = predicted(_filled(rows, known, np.flatnonzero(~every)), height, relations)
     descriptors = _descriptors(guess, some, partly)
     toggles = np.diff(known[partly], axis=1, prepend=True).view(np.uint8)
-    order = _order(guess.varying // height, descriptors[guess.varying])
-    parameters = _parameters(guess, count)
-    varying_ends = _ends(guess.varying, tables)
     heads = _behind_each(descriptors.reshape(count, height), toggles, _ends(partly, tables))
-    lengths = _behind_each(bit_lengths(parameters), guess.lengths[order], varying_ends)
-    values = _behind_each(parameters, guess.remainders[order], varying_ends)
-    bits = packed(
-        np.concatenate(values),
-        behind_leading_one(np.concatenate(lengths)),
-        np.cumsum([len(each) for each in values]),
-    )
+    lengths, bits = _numbers(guess, descriptors, tables)
     return [
         _deflated(head.tobytes() + length.tobytes()) + behind
         for head, length, behind in zip(heads, lengths, bits, strict=True)
     ]
+
+
+def _numbers(guess: Guess, descriptors: Uint8, tables: Int64) -> tuple[list[Uint8], list[bytes]]:
+    """Of each table how long its parameters and remainders are, and their bits."""
+    count, height, _ = tables.shape
+    order = _order(guess.varying // height, descriptors[guess.varying])
+    ends = _ends(guess.varying, tables)
+    parameters = _parameters(guess, count)
+    values = _behind_each(parameters, guess.remainders[order], ends)
+    lengths = _behind_each(bit_lengths(parameters), guess.lengths[order], ends)
+    widths = behind_leading_one(np.concatenate(lengths))
+    return lengths, packed(np.concatenate(values), widths, np.cumsum([*map(len, values)]))
 
 
 def _filled(rows: Int64, known: NDArray[np.bool_], holed: NDArray[np.intp]) -> Int64:
