@@ -49,7 +49,7 @@ def _row(parts: Sequence[Part]) -> InstantRow:
 
 def insert(connection: sqlite3.Connection, rows: Iterable[InstantRow]) -> None:
     """Writes these, within a transaction."""
-    database.insert(connection, "INSERT INTO instants (from_ms, last_ms, body)", rows)
+    database.insert(connection, "INSERT OR FAIL INTO instants (from_ms, last_ms, body)", rows)
 
 
 def latest_at(
