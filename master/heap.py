@@ -13,6 +13,7 @@ in it is given back now and then, which takes glibc a millisecond or some twenty
 import ctypes
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import trio
@@ -33,12 +34,17 @@ BURST: Final = 64
 """So many handshakes are worth it: what one leaves, the next one takes."""
 
 
+@cache
+def c_library() -> ctypes.CDLL | None:
+    """The C library that this process runs on, where it may be glibc. Loaded once: each time makes
+    a type, which stays."""
+    return ctypes.CDLL(None) if sys.platform.startswith("linux") else None
+
+
 def keep_large_blocks_apart() -> bool:
     """For the start of a process: blocks of `LARGE_BYTES` and more are not taken from the heap.
     False where it is not glibc."""
-    if not sys.platform.startswith("linux"):
-        return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(c_library(), "mallopt", None)
     return mallopt is not None and bool(mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES))
 
 
@@ -47,9 +53,7 @@ def give_back() -> bool:
 
     False where it is not glibc (another system, musl), which has no such call or needs none.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = getattr(c_library(), "malloc_trim", None)
     return trim is not None and bool(trim(0))
 
 

@@ -4,6 +4,7 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import trio.testing
 from trio.testing import MockClock
 
 from master.admission import Admission, Ticket
-from master.heap import BURST, LOOK_S, REGULARLY_S, give_back, keep_trimmed
+from master.heap import BURST, LOOK_S, REGULARLY_S, c_library, give_back, keep_trimmed
 from master.relay_pipe import RelayPipe
 from master.worker import Worker
 from tests.master.assembled import assembled
@@ -101,7 +102,7 @@ async def test_worker_gives_back_what_those_at_its_door_have_used(
 
 
 @pytest.fixture
-def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def trims(monkeypatch: pytest.MonkeyPatch) -> Generator[list[int]]:
     """What the C library was asked to keep."""
     trims = list[int]()
 
@@ -110,7 +111,9 @@ def trims(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("ctypes.CDLL", library)
-    return trims
+    c_library.cache_clear()
+    yield trims
+    c_library.cache_clear()
 
 
 class CLibrary:
@@ -132,12 +135,21 @@ def come_and_go(admission: Admission) -> None:
         admission.release(ticket)
 
 
+@pytest.mark.usefixtures("trims")
 def test_nothing_is_asked_of_a_system_without_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.platform", "darwin")
     assert not give_back()
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setattr("ctypes.CDLL", without_the_call)
+    c_library.cache_clear()
     assert not give_back()
+
+
+def test_library_is_loaded_once(trims: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert give_back()
+    monkeypatch.setattr("ctypes.CDLL", without_the_call)
+    assert give_back()
+    assert trims == [0, 0]
 
 
 def without_the_call(name: str | None) -> object:
