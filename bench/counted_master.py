@@ -4,8 +4,9 @@ task more.
     python -m bench.counted_master FOLDER
 
 It prints where it listens. From then on a line on standard input is a question, answered by a line
-of JSON on standard output: `tasks`; `objects`, what the collector of cycles keeps track of, by
-type; `collect`, which makes it look for cycles now. It stops with its standard input.
+of JSON on standard output: `tasks`; `memory`, whose it is (`bench.memory_kinds`); `objects`, what
+the collector of cycles keeps track of, by type; `collect`, which makes it look for cycles now. It
+stops with its standard input.
 """
 
 import argparse
@@ -25,6 +26,7 @@ from typing import Any, Final
 
 import trio
 
+from bench.memory_kinds import memory_kinds
 from master import daemon
 from shared import config
 from shared.paths import StateFolder
@@ -54,6 +56,10 @@ class CountedMaster:
     def tasks(self) -> int:
         """How many of trio's tasks it has, the one that answers included."""
         return int(self._ask("tasks")["tasks"])
+
+    def memory(self) -> dict[str, int]:
+        """See `bench.memory_kinds`."""
+        return dict(self._ask("memory"))
 
     def objects(self) -> dict[str, int]:
         """How many objects of which type it has made since it started and not let go of."""
@@ -148,7 +154,12 @@ def _collect() -> dict[str, int]:
     return {"collected": gc.collect()}
 
 
-_ANSWERS: Final = {"tasks": _tasks, "objects": _objects, "collect": _collect}
+_ANSWERS: Final = {
+    "tasks": _tasks,
+    "memory": memory_kinds,
+    "objects": _objects,
+    "collect": _collect,
+}
 
 
 def _settings(folder: StateFolder) -> Settings:

@@ -12,7 +12,8 @@ comes back; the other asks over TLS for the present and for the past.
 
 Sampled every 5 s, of the master and of the processes that it has started: their own memory
 (RssAnon), descriptors and threads, and trio's tasks in the master itself (`bench.counted_master`);
-descriptors also without those of the agents' links. After the warm-up a line is fitted to each
+descriptors also without those of the agents' links. In the samples that are written stands also
+whose the master's memory is (`bench.memory_kinds`). After the warm-up a line is fitted to each
 (`bench.slopes`). History is compacted once a minute instead of every ten, so that an hour holds
 sixty of the longest work that repeats, and slopes can be told from its ups and downs. At the end
 the master looks for cycles of objects that nobody refers to: how many it finds, and what grew of
@@ -191,8 +192,9 @@ class Soak:
             async with self._turn:
                 agents = await trio.to_thread.run_sync(self._agents.status)
                 tasks = await trio.to_thread.run_sync(self._master.tasks)
+                kinds = await trio.to_thread.run_sync(self._master.memory)
             at_s = trio.current_time() - began_s
-            self.rows.append(Row(at_s, self._values(agents, tasks)))
+            self.rows.append(Row(at_s, self._values(agents, tasks) | kinds))
             if at_s - told_s >= PROGRESS_S:
                 told_s += PROGRESS_S
                 self._tell(self.rows[-1], agents)
