@@ -113,21 +113,21 @@ class AgentSession(Session):
         else:
             self._take_all(messages)
 
-    def orphaned(self) -> None:
-        """The worker that held the link has ended: nothing is said of the node, which is awaited.
-        See `master.relayed.Orphan`."""
+    def orphaned(self, reason: str) -> None:
+        """The worker that held the link has ended it, or itself: nothing is said of the node, which
+        is awaited. See `master.relayed.Orphan`."""
         sessions, now_s = self._sessions, trio.current_time()
         if not self._is_live:
             return
         self._is_live = False
         sessions.context.readiness.forget(self.link.stream)
         self.link.on_broken = None
-        self.link.break_off("a worker of the master ended")
+        self.link.break_off(reason)
         self._recorder.end()
         sessions.roster.leave(self)
         if sessions.give_up(self):
             sessions.registry.outages.orphaned(self.node, now_s)
-            sessions.registry.apply(self.node, Orphaned("a worker of the master ended"), now_s)
+            sessions.registry.apply(self.node, Orphaned(reason), now_s)
 
     def stop(self) -> None:
         self._over(None)

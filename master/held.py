@@ -111,10 +111,11 @@ class HeldLink:
         else:
             self._is_shut_down = True
 
-    def broken(self, reason: str) -> None:
-        """The link is over, and it is not the hub that ended it."""
+    def broken(self, reason: str, kind: int = r.ENDED) -> None:
+        """The link is over, and it is not the hub that ended it. `kind` is the frame that says
+        so."""
         if self.number in self._worker.links:
-            self._worker.pipe.post(r.ENDED, self.number, reason.encode())
+            self._worker.pipe.post(kind, self.number, reason.encode())
             self.close()
 
     def close(self) -> None:

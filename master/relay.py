@@ -53,6 +53,10 @@ CURRENT: Final = 9
 LIMIT: Final = 10
 """Somebody hit a limit: `LimitHit`."""
 
+CUT_OFF: Final = 11
+"""The door's deadline has ended the link: text. Where the hub is slow, it may just have established
+it."""
+
 ESTABLISHED: Final = 16
 """The peer is authenticated: no deadline and no limit of a stranger holds any more."""
 

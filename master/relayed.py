@@ -43,10 +43,11 @@ Decoded = TypeVar("Decoded")
 
 @runtime_checkable
 class Orphan(Reader, Protocol):
-    """A reader that tells a worker's end from a peer's."""
+    """A reader that tells a worker's doing from a peer's."""
 
-    def orphaned(self) -> None:
-        """The worker that held the link has ended, which says nothing about the peer."""
+    def orphaned(self, reason: str) -> None:
+        """The worker that held the link has ended it, or itself, which says nothing about the
+        peer."""
         ...
 
 
@@ -195,13 +196,13 @@ class RelayedStream(Telling):
         self._wake()
 
     def orphan(self, reason: str) -> None:
-        """For the relay: the worker is gone."""
+        """For the relay: the worker has ended the link, or is gone."""
         reader = self._reader
         if self._ended != _CLOSED:
             self._inbox, self._ended, self._has_flooded = b"", reason, False
             self._wake()
         if isinstance(reader, Orphan):
-            reader.orphaned()
+            reader.orphaned(reason)
         elif reader is not None:
             reader.readable(trio.current_time())
 
@@ -326,6 +327,8 @@ class Relay:
         match kind:
             case r.ENDED:
                 stream.ended(payload.decode(errors="replace"), now_s)
+            case r.CUT_OFF:
+                stream.orphan(payload.decode(errors="replace"))
             case r.FLOODED:
                 stream.flooded(payload.decode(errors="replace"), now_s)
             case r.BLOCKED:

@@ -119,7 +119,7 @@ class Worker:
         try:
             is_established = await link.wait_settled()
         except trio.Cancelled:
-            link.broken("not authenticated in time")
+            link.broken("not authenticated in time", r.CUT_OFF)
             raise
         return _nothing_more if is_established else None
 

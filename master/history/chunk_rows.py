@@ -71,7 +71,8 @@ def insert_chunks(connection: sqlite3.Connection, rows: Iterable[ChunkRow]) -> N
     """Writes these."""
     insert(
         connection,
-        "INSERT OR FAIL INTO chunks (node, tier_ms, from_ms, is_open, first_ms, last_ms, marks, body)",
+        "INSERT OR FAIL INTO chunks"
+        " (node, tier_ms, from_ms, is_open, first_ms, last_ms, marks, body)",
         rows,
     )
 
@@ -80,7 +81,8 @@ def insert_families(connection: sqlite3.Connection, rows: Iterable[FamilyRow]) -
     """Writes these."""
     insert(
         connection,
-        "INSERT OR FAIL INTO family_chunks (node, from_ms, is_open, first_ms, last_ms, bytes, body)",
+        "INSERT OR FAIL INTO family_chunks"
+        " (node, from_ms, is_open, first_ms, last_ms, bytes, body)",
         rows,
     )
 

@@ -63,7 +63,7 @@ def orphan(master: Assembled, name: str) -> None:
     """As the relay does when its worker is gone."""
     session = master.node(name).session
     assert session is not None
-    session.orphaned()
+    session.orphaned("a worker of the master ended")
 
 
 @pytest.mark.usefixtures("uncollected")

@@ -23,7 +23,7 @@ def orphan(host: Host) -> None:
     """As the relay does when its worker is gone."""
     session = host.master.node(host.name).session
     assert session is not None
-    session.orphaned()
+    session.orphaned("a worker of the master ended")
 
 
 async def finds_master(host: Host, away_s: float) -> None:
@@ -104,8 +104,8 @@ async def test_orphaned_twice_is_ended_once(tmp_path: Path, autojump_clock: Mock
         host = await joined(master)
         session = master.node("web").session
         assert session is not None
-        session.orphaned()
-        session.orphaned()
+        session.orphaned("a worker of the master ended")
+        session.orphaned("a worker of the master ended")
         assert master.state("web") is State.AWAITED
         await finds_master(host, 1)
         assert master.state("web") is State.UP
@@ -120,5 +120,5 @@ async def test_orphan_that_dialled_anew_already_stays_up(
         assert old is not None
         await host.link()
         await host.beats()
-        old.orphaned()  # it is being told that another took its place
+        old.orphaned("a worker of the master ended")  # it is being told that another took its place
         assert master.state("web") is State.UP

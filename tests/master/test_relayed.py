@@ -19,7 +19,7 @@ class Reads:
     def __init__(self, stream: RelayedStream) -> None:
         self.stream = stream
         self.got: list[bytes | str] = []
-        self.was_orphaned = False
+        self.orphaned_by = ""
 
     def readable(self, now_s: float) -> None:
         try:
@@ -33,8 +33,8 @@ class Reads:
             if data == b"":
                 self.stream.tell(None)
 
-    def orphaned(self) -> None:
-        self.was_orphaned = True
+    def orphaned(self, reason: str) -> None:
+        self.orphaned_by = reason
 
 
 async def test_what_the_peer_sends_arrives_and_its_end_after_it() -> None:
@@ -249,10 +249,22 @@ async def test_dead_workers_links_are_orphans_and_those_without_an_owner_are_bro
         Readiness(nursery.start_soon).watch(watched, reads)
         await trio.testing.wait_all_tasks_blocked()
         assert worker.relay.orphan("a worker ended") == 2
-        assert reads.was_orphaned
+        assert reads.orphaned_by == "a worker ended"
         assert reads.got == []
         with pytest.raises(LinkBrokenError, match="a worker ended"):
             await opening.receive_some()
+
+
+async def test_link_that_the_door_cut_off_as_it_was_established_is_an_orphan() -> None:
+    async with relayed_worker() as worker, trio.open_nursery() as nursery:
+        established, opening = await worker.open(1), await worker.open(2)
+        reads = Reads(established)
+        Readiness(nursery.start_soon).watch(established, reads)
+        await worker.say(r.CUT_OFF, 1, b"not in time")
+        await worker.say(r.CUT_OFF, 2, b"not in time")
+        with pytest.raises(LinkBrokenError, match="not in time"):
+            await opening.receive_some()
+        assert (reads.orphaned_by, reads.got) == ("not in time", [])
 
 
 async def test_established_peer_and_refused_strangers_are_told_of() -> None:
