@@ -155,8 +155,13 @@ def test_port_that_another_master_shares_is_taken(site: Site, tmp_path: Path) ->
 
 
 def test_operators_socket_is_answered_by_the_master_itself(site: Site) -> None:
-    for each in site.workers:
+    workers = site.workers
+    for each in workers:
         each.suspend()
-    with Control.open(StateFolder(site.master.root)) as control:
-        pieces = control.snapshot()
+    try:
+        with Control.open(StateFolder(site.master.root)) as control:
+            pieces = control.snapshot()
+    finally:
+        for each in workers:
+            each.resume()  # or nothing tells them that their master has ended
     assert sum(len(piece.infos) for piece in pieces) == AGENTS
