@@ -230,8 +230,9 @@ class Recorder:
         upto = self._confirmations.stored_next()
         sequence = self._confirmations.last
         if sequence == self._acknowledged and self._history.is_behind(trio.current_time()):
-            return  # the next acknowledgement says it: nobody is told twice of one beat by a
-            # master that is short of time
+            # A master that is short of time tells nobody twice of one beat: the next one's
+            # acknowledgement says it.
+            return
         self._acknowledged = sequence
         self._acknowledge(sequence, upto)
 

@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 
 import trio
 
+from master.rows import inserts
 from shared.errors import HeartlineError, UserError
 
 SCHEMA_STEPS: Final = (
@@ -38,9 +39,6 @@ LATER_LIMIT: Final = 250_000
 """Statements kept while the disk refuses them, some 100 MB at the most: one each of a hundred
 thousand nodes that fall at once is not too much."""
 
-ROWS_AT_ONCE: Final = 100
-"""Rows in one statement: their values are fewer than any SQLite takes."""
-
 RETRY_S: Final = 5.0
 """Until a disk that has refused something is asked again, unless somebody else asks earlier."""
 
@@ -49,7 +47,7 @@ IN_MEMORY: Final = Path(":memory:")
 Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 Result = TypeVar("Result")
 
-_INSERT: Final = re.compile(r"(INSERT .+ VALUES )(\(\?(?:, \?)*\))")
+_INSERT: Final = re.compile(r"(INSERT .+) VALUES \(\?(?:, \?)*\)")
 """A statement that adds one row, all of it parameters."""
 
 _BUGS: Final = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
@@ -236,24 +234,15 @@ class Store:
 
 def _fewer(statements: Iterable[Statement]) -> Iterator[tuple[str, Sequence[Any]]]:
     """The same changes in the same order: rows that go into a table one after the other go into it
-    together.
-
-    For each statement lets go of the interpreter's lock and waits to get it back, which takes
-    milliseconds while the first thread is busy, and the disk's lock is held all the while.
-    """
+    together (`master.rows` says why)."""
     for statement, several in groupby(statements, itemgetter(0)):
         rows = [parameters for _, parameters in several]
         insert = _INSERT.fullmatch(statement)
         if insert is None:
             yield from ((statement, parameters) for parameters in rows)
-            continue
-        beginning, row = insert.groups()
-        # What one statement of many rows has done is never undone apart from the rest of its
-        # commit. Unless SQLite is told so, it keeps a copy of every page that each of them changes.
-        beginning = beginning.replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
-        for begin in range(0, len(rows), ROWS_AT_ONCE):
-            part = rows[begin : begin + ROWS_AT_ONCE]
-            yield beginning + ", ".join([row] * len(part)), [*chain.from_iterable(part)]
+        else:
+            into = insert[1].replace("INSERT INTO", "INSERT OR FAIL INTO", 1)
+            yield from inserts(into, rows)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -7,12 +7,12 @@ database as it was when they began, and keeps nobody waiting.
 import sqlite3
 from collections.abc import Iterable, Sequence
 from importlib import resources
-from itertools import chain
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from master.rows import inserts
 from shared.errors import HeartlineError, UserError
 
 _SCHEMA_FILES: Final = ("schema.sql",)
@@ -33,10 +33,6 @@ _CACHE_KIB: Final = 16 * 1024
 
 _LOG_BYTES: Final = 64 * 1024 * 1024
 """What is left of SQLite's log when it has grown beyond that, while somebody was reading."""
-
-
-_ROWS_AT_ONCE: Final = 100
-"""Rows in one statement: their values are fewer than any SQLite takes."""
 
 
 class HistoryError(HeartlineError):
@@ -90,24 +86,13 @@ def connect_reader(path: Path) -> sqlite3.Connection:
 
 
 def insert(connection: sqlite3.Connection, into: str, rows: Iterable[Sequence[object]]) -> None:
-    """Writes rows into a table: `into` is the statement's beginning, up to `VALUES`. `OR FAIL` in
-    it spares SQLite from keeping what the statement changes, to take it back by itself: what fails
-    fails with the whole transaction.
-
-    Many rows in one statement, for each statement and each row of `executemany` lets go of the
-    interpreter's lock and waits to get it back, which takes milliseconds while the first thread is
-    busy, and the disk's lock is held all the while.
+    """Writes rows into a table, see `master.rows`: `into` is what comes before `VALUES`.
 
     Raises:
         sqlite3.Error: the disk refuses it.
     """
-    waiting = list(rows)
-    for begin in range(0, len(waiting), _ROWS_AT_ONCE):
-        part = waiting[begin : begin + _ROWS_AT_ONCE]
-        places = f"({', '.join('?' * len(part[0]))})"
-        connection.execute(
-            f"{into} VALUES {', '.join([places] * len(part))}", [*chain.from_iterable(part)]
-        )
+    for statement, parameters in inserts(into, list(rows)):
+        connection.execute(statement, parameters)
 
 
 def numbers_in(numbers: Iterable[int]) -> str:

@@ -17,11 +17,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from master import store as store_module
 from master.events import EventLog
+from master.rows import ROWS_AT_ONCE
 from master.store import (
     LATER_LIMIT,
     LATER_S,
     RETRY_S,
-    ROWS_AT_ONCE,
     SCHEMA_STEPS,
     SCHEMA_VERSION,
     Statement,
