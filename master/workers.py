@@ -148,7 +148,7 @@ class Workers:
                     process = await self._started(place, far)
             except OSError as error:  # no process or descriptor to spare now
                 why = reason_of(error)
-                _log.error("a worker cannot be started", extra={"worker": place, "why": why})
+                _log.error("a worker cannot be started", extra={"worker": place + 1, "why": why})
                 return
             relay = self.employ(place, pipe)
             try:
@@ -232,7 +232,7 @@ class Workers:
         self._entry.context.spawn(serve)
 
     def _tell_end(self, place: int, how: str, links: int) -> None:
-        _log.error("a worker has ended", extra={"worker": place, "how": how, "links": links})
+        _log.error("a worker has ended", extra={"worker": place + 1, "how": how, "links": links})
         text = f"worker {place + 1} of {len(self._shares)} ended ({how}) and is replaced"
         self._entry.context.events.record("worker-ended", text=f"{text}; it held {links} links")
 
