@@ -10,7 +10,6 @@ from shared.frames import HEADER_BYTES, LENGTH_BYTES
 from shared.metrics import LARGEST
 
 _LONGEST: Final = HEADER_BYTES + len(m.encode_body(m.Ack(LARGEST, LARGEST)))
-
 """Bytes of a frame."""
 
 _SHORT: Final = bytes(LENGTH_BYTES - 1)
