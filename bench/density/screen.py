@@ -14,7 +14,7 @@ import re
 import select
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bench.density.cost import cpu_s
 from bench.density.histogram import Histogram
@@ -27,11 +27,16 @@ COLUMNS: Final = 132
 ROWS: Final = SHOWN + 10
 START_S: Final = 120.0
 
-OLDEST_MS: Final = 60_000
-"""What is older than this was read while half of it was painted."""
-
-_ROW: Final = re.compile(r"(node-\d{6}) .*? (\d+)%.*? (\d+)%")
+_ROW: Final = re.compile(r"node-(\d{6}) .*? (\d+)%.*? (\d+)%")
 _FOR_EVER_S: Final = 1e9
+
+
+class _Shown(NamedTuple):
+    """A stamp that stands in a node's row."""
+
+    stamp: tuple[int, int]
+    since_mono_ms: int
+    is_counted: bool
 
 
 class Watch:
@@ -39,7 +44,7 @@ class Watch:
 
     def __init__(self, terminal: DrivenTerminal) -> None:
         self._terminal = terminal
-        self._shown: dict[str, tuple[int, int]] = {}
+        self._shown: dict[int, _Shown] = {}
         self._seen = Histogram()
         self._began_cpu_s = 0.0
 
@@ -62,17 +67,23 @@ class Watch:
     def _looked(self, screen: Screen) -> bool:
         """Counts what is new; whether there is an order."""
         now_ms = monotonic_ms()
+        before, self._shown = self._shown, {}
         for row in screen.rows:
             found = _ROW.search(row)
-            if found is None:
-                continue
-            name, stamp = found[1], (int(found[2]), int(found[3]))
-            if self._shown.get(name) != stamp:
-                age_ms = shown_age_ms(*stamp, now_ms)
-                if name in self._shown and age_ms < OLDEST_MS:
-                    self._seen.add(age_ms / 1000)
-                self._shown[name] = stamp
+            if found is not None and int(found[1]) < SHOWN:
+                agent, stamp = int(found[1]), (int(found[2]), int(found[3]))
+                self._shown[agent] = self._look(before.get(agent), stamp, now_ms)
         return bool(select.select([sys.stdin], [], [], 0)[0])
+
+    def _look(self, before: _Shown | None, stamp: tuple[int, int], now_ms: int) -> _Shown:
+        if before is None:
+            return _Shown(stamp, now_ms, is_counted=True)  # it may have been there for long
+        if stamp != before.stamp:
+            return _Shown(stamp, now_ms, is_counted=False)
+        if not before.is_counted:
+            # It still stands there: so it was not half of a row that was being painted.
+            self._seen.add(shown_age_ms(*stamp, before.since_mono_ms) / 1000)
+        return before._replace(is_counted=True)
 
 
 def main() -> None:
