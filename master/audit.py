@@ -106,9 +106,9 @@ class Audit:
             self.record(action, address=address, **fields)
         return count.times == 1
 
-    def limit_hit(self, limit: str, address: str) -> None:
-        """A peer hit a limit: counted, and written with the next summary."""
-        self._count("limit", limit, "", address)
+    def limit_hit(self, limit: str, address: str, times: int = 1) -> None:
+        """Peers at `address` hit a limit: counted, and written with the next summary."""
+        self._count("limit", limit, "", address, times)
 
     def write_summary(self) -> None:
         """Writes a line with `times` for everything counted since the last summary and not written
@@ -129,13 +129,13 @@ class Audit:
         self.write_summary()
         os.close(self._descriptor)
 
-    def _count(self, action: str, code: str, identity: str, address: str) -> _Count:
+    def _count(self, action: str, code: str, identity: str, address: str, times: int = 1) -> _Count:
         kind = _Kind(action, code, identity, _group(address))
         if kind not in self._counts and len(self._counts) >= PEERS_COUNTED:
             # Identities are as many as the operator let in; addresses can be endless.
             kind = kind._replace(address=_OTHERS)
         count = self._counts.setdefault(kind, _Count())
-        count.times += 1
+        count.times += times
         return count
 
     def _append(self, line: bytes) -> None:

@@ -43,8 +43,8 @@ class Entry:
     def write_timeout_s(self) -> float:
         return self.context.link.write_timeout_s
 
-    def limit_hit(self, limit: str, address: str) -> None:
-        self.context.audit.limit_hit(limit, address)
+    def limit_hit(self, limit: str, address: str, times: int = 1) -> None:
+        self.context.audit.limit_hit(limit, address, times)
 
     async def serve_relayed(
         self,

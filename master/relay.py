@@ -51,7 +51,7 @@ CURRENT: Final = 9
 """Everything that had arrived at this worker's sockets by now is in the frames before this one."""
 
 LIMIT: Final = 10
-"""Somebody hit a limit: `LimitHit`."""
+"""Peers have hit a limit: `LimitHit`."""
 
 CUT_OFF: Final = 11
 """The door's deadline has ended the link: text. Where the hub is slow, it may just have established
@@ -106,6 +106,7 @@ class Opened(Struct, frozen=True, array_like=True):
 class LimitHit(Struct, frozen=True, array_like=True):
     limit: str
     address: str
+    times: int
 
 
 class Leaf(Struct, frozen=True, array_like=True):

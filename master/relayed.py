@@ -224,7 +224,7 @@ class RelayedStream(Telling):
 class Relay:
     """The hub's end of one worker. `run` it until the worker is gone; then `orphan` its links.
 
-    `opened` is told of every peer that has completed its handshake, `limit_hit` of those that were
+    `opened` is told of every peer that has completed its handshake, `limit_hit` how many were
     refused one.
     """
 
@@ -232,7 +232,7 @@ class Relay:
         self,
         pipe: RelayPipe,
         opened: Callable[[RelayedStream, r.Opened], None],
-        limit_hit: Callable[[str, str], None],
+        limit_hit: Callable[[str, str, int], None],
     ) -> None:
         self.pipe: Final = pipe
         self.post: Final = pipe.post
@@ -282,7 +282,7 @@ class Relay:
                 self._open(number, payload)
             elif kind == r.LIMIT:
                 hit = _decoded(r.decode_limit, payload)
-                self._limit_hit(hit.limit, hit.address)
+                self._limit_hit(hit.limit, hit.address, hit.times)
             elif stream is not None:
                 self._take_news(stream, kind, payload, now_s)
 

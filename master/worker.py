@@ -18,7 +18,7 @@ hub does: the end of the relay is its own.
 import signal
 import socket
 import ssl
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,6 +42,8 @@ BEHIND_BYTES: Final = 256 * 1024
 hears of whoever is new after some hundred beats and not after thousands."""
 
 CURRENT_EVERY_S: Final = 0.25
+"""Between two words to the hub that nothing lies unread. So often it hears of limits too, and not
+of each peer that is refused: a crowd would keep it busy."""
 
 ANSWERED_WITHIN_S: Final = 0.75
 """How long a peer's kernel has to acknowledge what was sent with a probe: the hub's detector looks
@@ -82,6 +84,8 @@ class Worker:
         self._is_stopping = False
         self._number = 0
         self._current_s = trio.current_time()
+        self._limits_hit = Counter[tuple[str, str]]()
+        """How often, by limit and address; what the hub has not been told."""
         self._probes = deque[tuple[float, int]]()
         self._probed = trio.Event()
 
@@ -104,7 +108,7 @@ class Worker:
 
     def limit_hit(self, limit: str, address: str) -> None:
         """See `master.door.Behind`."""
-        self.pipe.post(r.LIMIT, 0, r.encode(r.LimitHit(limit, address)))
+        self._limits_hit[limit, address] += 1
 
     async def enter(
         self, stream: SocketStream, address: str, name: str, certificate_der: bytes | None
@@ -193,6 +197,9 @@ class Worker:
             await trio.sleep(CURRENT_EVERY_S)
             if not self.readiness.has_unread():
                 self._say_current(trio.current_time())
+            limits_hit, self._limits_hit = self._limits_hit, Counter()
+            for (limit, address), times in limits_hit.items():
+                self.pipe.post(r.LIMIT, 0, r.encode(r.LimitHit(limit, address, times)))
 
     def _say_current(self, now_s: float) -> None:
         if now_s - self._current_s >= CURRENT_EVERY_S:

@@ -21,7 +21,7 @@ class ScriptedWorker:
     def __init__(self, sock: socket.socket, relay: Relay) -> None:
         self.relay: Final = relay
         self.opened: list[RelayedStream] = []
-        self.limits_hit: list[tuple[str, str]] = []
+        self.limits_hit: list[tuple[str, str, int]] = []
         self.told: list[tuple[int, int, bytes]] = []
         self.is_over: Final = trio.Event()
         """Set when the hub has noticed that the worker is gone."""
@@ -72,8 +72,8 @@ async def relayed_worker() -> AsyncGenerator[ScriptedWorker]:
     def opened(stream: RelayedStream, _: r.Opened) -> None:
         worker.opened.append(stream)
 
-    def limit_hit(limit: str, address: str) -> None:
-        worker.limits_hit.append((limit, address))
+    def limit_hit(limit: str, address: str, times: int) -> None:
+        worker.limits_hit.append((limit, address, times))
 
     worker = ScriptedWorker(far, Relay(pipe, opened, limit_hit))
     async with trio.open_nursery() as nursery:

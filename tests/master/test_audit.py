@@ -63,12 +63,13 @@ def test_limits_are_summed_up_per_limit_and_address(audit: Audit) -> None:
         audit.limit_hit("connections", ADDRESS)
     audit.limit_hit("connections", "192.0.2.2")
     audit.limit_hit("flood", ADDRESS)
+    audit.limit_hit("flood", ADDRESS, 70)
     assert lines(audit) == []
     audit.write_summary()
     assert [(line["code"], line["address"], line["times"]) for line in lines(audit)] == [
         ("connections", ADDRESS, 1000),
         ("connections", "192.0.2.2", 1),
-        ("flood", ADDRESS, 1),
+        ("flood", ADDRESS, 71),
     ]
 
 

@@ -60,7 +60,7 @@ def test_longest_payload_passes() -> None:
 def test_messages_come_out_as_they_went_in() -> None:
     opened = r.Opened("10.0.0.1", "10.0.0.1:5123", b"der")
     assert r.decode_opened(r.encode(opened)) == opened
-    hit = r.LimitHit("connections", "10.0.0.1")
+    hit = r.LimitHit("connections", "10.0.0.1", 3)
     assert r.decode_limit(r.encode(hit)) == hit
     leaf = r.Leaf(b"ca", b"key", b"certificate")
     assert r.decode_leaf(r.encode(leaf)) == leaf

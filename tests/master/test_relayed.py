@@ -272,8 +272,8 @@ async def test_established_peer_and_refused_strangers_are_told_of() -> None:
         stream = await worker.open()
         stream.established()
         assert await worker.is_told(r.ESTABLISHED) == (r.ESTABLISHED, 1, b"")
-        await worker.say(r.LIMIT, 0, r.encode(r.LimitHit("connections", "10.0.0.9")))
-        await eventually(lambda: worker.limits_hit == [("connections", "10.0.0.9")])
+        await worker.say(r.LIMIT, 0, r.encode(r.LimitHit("connections", "10.0.0.9", 3)))
+        await eventually(lambda: worker.limits_hit == [("connections", "10.0.0.9", 3)])
 
 
 @pytest.mark.parametrize(
