@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from master import relay as r
+from master.readiness import Readiness
 from shared.errors import LinkBrokenError, RemoteProtocolError
 from shared.stream import SocketStream
 
@@ -25,14 +26,14 @@ less in a day."""
 
 
 class HeldLink:
-    """One peer's socket. The readiness calls `readable`, the worker the rest."""
+    """One peer's socket. A readiness calls `readable`, the worker the rest."""
 
     __slots__ = (
         "_is_shut_down",
-        "_is_watched",
         "_pending",
         "_settled",
         "_taken_bytes",
+        "_watched_by",
         "_worker",
         "number",
         "pending_bytes",
@@ -47,7 +48,7 @@ class HeldLink:
         self.pending_bytes = 0
         """What the socket has refused so far."""
         self._taken_bytes = 0
-        self._is_watched = False
+        self._watched_by: Readiness | None = None
         self._is_shut_down = False
         self._settled: trio.Event | None = trio.Event()
 
@@ -56,8 +57,7 @@ class HeldLink:
 
     def begin(self) -> None:
         """Relays what the peer sends from now on."""
-        self._worker.readiness.watch(self.stream, self)
-        self._is_watched = True
+        self._watch(self._worker.strangers)
 
     async def wait_settled(self) -> bool:
         """Until the peer is authenticated (True) or the link is over (False)."""
@@ -84,6 +84,9 @@ class HeldLink:
     def establish(self) -> None:
         """The peer is authenticated."""
         self.stream.budget_bytes = None
+        if self._watched_by is not None:  # else nothing more comes from it
+            self._unwatch()
+            self._watch(self._worker.readiness)
         self._settle()
 
     def send(self, data: bytes) -> None:
@@ -130,10 +133,14 @@ class HeldLink:
             self._settled.set()
             self._settled = None
 
+    def _watch(self, readiness: Readiness) -> None:
+        readiness.watch(self.stream, self)
+        self._watched_by = readiness
+
     def _unwatch(self) -> None:
-        if self._is_watched:
-            self._is_watched = False
-            self._worker.readiness.forget(self.stream)
+        if self._watched_by is not None:
+            self._watched_by.forget(self.stream)
+            self._watched_by = None
 
     def _count(self, size_bytes: int) -> None:
         self._taken_bytes += size_bytes

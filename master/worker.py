@@ -6,7 +6,8 @@ worker
 ├ writer    what is said to the hub
 ├ accept    one per address → door → held until the hub ends the link; a task for each that is
 │           not established yet
-├ Readiness every held link
+├ strangers Readiness of those that are not established yet
+├ Readiness every established link, while the hub keeps up
 ├ heap      gives memory back
 ├ current   says that nothing lies unread, when nothing arrives
 └ witness   looks at peers' kernels when the hub asks
@@ -38,8 +39,9 @@ from shared.stream import SocketStream
 from shared.tls import load_leaf, master_context
 
 BEHIND_BYTES: Final = 256 * 1024
-"""When so much waits for the hub, nothing more is read: the peers' kernels hold it back. So the hub
-hears of whoever is new after some hundred beats and not after thousands."""
+"""When so much waits for the hub, nothing more of established links is read: the peers' kernels
+hold it back. So the hub hears of whoever is new after some hundred beats and not after thousands,
+and welcomes them in time also when it cannot keep up with the others."""
 
 CURRENT_EVERY_S: Final = 0.25
 """Between two words to the hub that nothing lies unread. So often it hears of limits too, and not
@@ -73,6 +75,7 @@ class Worker:
     ) -> None:
         self.pipe: Final = pipe
         self.spawn: Final = nursery.start_soon
+        self.strangers: Final = Readiness(nursery.start_soon)
         self.readiness: Final = Readiness(nursery.start_soon, after_turn=self._after_turn)
         self.admission: Final = Admission(AdmissionLimits(), trio.current_time())
         self.links: Final[dict[int, HeldLink]] = {}
@@ -94,7 +97,13 @@ class Worker:
 
     async def serve(self) -> None:
         """Serves until the hub says stop, or is gone."""
-        for task in (self.pipe.write_out, self.readiness.run, self._stay_current, self._witness):
+        for task in (
+            self.pipe.write_out,
+            self.strangers.run,
+            self.readiness.run,
+            self._stay_current,
+            self._witness,
+        ):
             self._nursery.start_soon(task)
         self._nursery.start_soon(keep_trimmed, lambda: self.admission.released)
         unpacker = r.Unpacker()
