@@ -87,7 +87,7 @@ class Worker:
         self._is_stopping = False
         self._number = 0
         self._current_s = trio.current_time()
-        self._limits_hit = Counter[tuple[str, str]]()
+        self._limits_hit: Counter[tuple[str, str]] = Counter()
         """How often, by limit and address; what the hub has not been told."""
         self._probes = deque[tuple[float, int]]()
         self._probed = trio.Event()
@@ -206,9 +206,9 @@ class Worker:
             await trio.sleep(CURRENT_EVERY_S)
             if not self.readiness.has_unread():
                 self._say_current(trio.current_time())
-            limits_hit, self._limits_hit = self._limits_hit, Counter()
-            for (limit, address), times in limits_hit.items():
+            for (limit, address), times in self._limits_hit.items():
                 self.pipe.post(r.LIMIT, 0, r.encode(r.LimitHit(limit, address, times)))
+            self._limits_hit.clear()
 
     def _say_current(self, now_s: float) -> None:
         if now_s - self._current_s >= CURRENT_EVERY_S:
