@@ -27,7 +27,7 @@ from shared.clock import wall_ms
 SETTLE_PERIODS: Final = 1.0
 """What is used for the first time, and the beats of those that linked at once."""
 
-LINKING_S: Final = 120.0
+LINKING_S: Final = 300.0
 """How long linking may take beyond what the pace of the dials asks for."""
 
 STORM_S: Final = 300.0
