@@ -34,6 +34,7 @@ import datetime as dt
 import json
 import math
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Generator
@@ -158,6 +159,8 @@ def _circumstances(given: Options) -> dict[str, object]:
 
 def main() -> int:
     given, options = _arguments()
+    # As Ctrl-C does: what was started ends too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     if not given.json:
         print(f"{os.cpu_count()} processors, load average {os.getloadavg()[0]:.1f}\n")
     circumstances = _circumstances(options)
