@@ -139,9 +139,9 @@ class Outages:
 
     def orphaned(self, node: Node, now_s: float) -> None:
         """The node's link has ended with the worker that held it: as in a restart of the master, it
-        was away if it does not come back soon."""
+        was away if it does not come back soon. One that has never been seen is not away."""
         self.unlinked(node, now_s)
-        if node.node_id not in self._away:
+        if node.node_id not in self._away and node.seen_wall_ms is not None:
             process = self._processes.get(node.node_id)
             away = self._begun(node, How.UNSEEN, "", process, now_s)
             away.orphaned_s = now_s

@@ -70,6 +70,24 @@ async def test_orphaned_node_that_stays_away_is_down_when_every_agent_would_be_b
         assert (await host.outage()).cause == Cause.NETWORK_CUT
 
 
+async def test_node_that_was_never_seen_before_its_link_was_cut_off_was_not_away(
+    tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    async with assembled(tmp_path) as master:
+        host = Host(master)
+        host.peer = await master.enrol(host.name)
+        await host.link()
+        orphan(host)
+        assert master.state("web") is State.AWAITED
+        await trio.sleep(8)
+        await host.link()
+        await host.beats(times=12)
+        await trio.sleep(SAVE_EVERY_S)
+        assert master.state("web") is State.UP
+        assert await host.outages() == ()
+        assert await told_as_events(master) == []
+
+
 async def test_absence_that_a_stuck_worker_made_is_the_masters(
     tmp_path: Path, autojump_clock: MockClock
 ) -> None:
