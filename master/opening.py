@@ -6,6 +6,7 @@ gets the time to read, and audited.
 """
 
 import math
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -26,6 +27,7 @@ from shared.errors import LinkBrokenError, RemoteProtocolError
 from shared.link import Link
 from shared.messages import Refusal
 from shared.stream import LinkStream
+from shared.text import clean_name
 
 if TYPE_CHECKING:
     from master.entry import Entry
@@ -179,7 +181,7 @@ class Opening:
         if self._entry.viewers.full:
             self._link.post(m.Deny(Refusal.BUSY, "this master has as many viewers as it takes"))
             return None
-        cluster = self._context.settings.name or self._entry.enrolment.authority.cluster
+        cluster = self._context.settings.name or clean_name(socket.gethostname())
         may_operate = self._peer.is_operator
         self._link.post(
             m.ViewerWelcome(

@@ -207,6 +207,7 @@ class ViewerWelcome(Message, frozen=True, array_like=True, gc=False):
     protocol: Count
     software: Name
     cluster: Name
+    """What it is called on screens, which is not what certificates call it."""
     may_operate: bool
     """True for the operator on the master's own host; a remote viewer only reads."""
     certificate_life_s: Count = 0

@@ -87,7 +87,8 @@ class MasterSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     name: Annotated[
         str,
         Meta(
-            max_length=NAME_LIMIT_CHARACTERS, description="What this cluster is called on screens"
+            max_length=NAME_LIMIT_CHARACTERS,
+            description="What this cluster is called on screens; empty: as the master's host",
         ),
     ] = ""
     period_s: Annotated[

@@ -1,5 +1,6 @@
 """Viewers: everything they are sent is current, and none of them costs more than its bound."""
 
+import socket
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from shared.errors import Violation
 from shared.frames import encode_frame
 from shared.liveness import BeatArrived, Liveness, State
 from shared.outbox import BULK_LIMIT_BYTES
-from shared.settings import LinkSettings
+from shared.settings import LinkSettings, MasterSettings
 from tests.master.assembled import (
     OPERATOR,
     VIEWER_HELLO,
@@ -387,3 +388,18 @@ async def test_viewer_that_comes_while_the_master_stops_is_told_too(
         client = master.client(OPERATOR)
         client.link.post(VIEWER_HELLO)
         assert (await client.goodbye()).code == m.Parting.RESTARTING
+
+
+@pytest.mark.parametrize(("name", "called"), [("", "vault-7"), ("berlin", "berlin")])
+async def test_cluster_is_called_as_it_was_named_or_else_as_its_masters_host(
+    tmp_path: Path,
+    autojump_clock: MockClock,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    called: str,
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "vault-7")
+    async with assembled(tmp_path, MasterSettings(name=name)) as master:
+        welcome = await master.client(OPERATOR).ask(VIEWER_HELLO, m.ViewerWelcome)
+        assert isinstance(welcome, m.ViewerWelcome)
+        assert welcome.cluster == called
